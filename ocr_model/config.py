@@ -1,0 +1,177 @@
+"""Typed settings: one frozen base class, one loader, one command line for every job."""
+
+import argparse
+import difflib
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+
+from ocr_model.errors import ConfigError
+
+ConfigT = TypeVar("ConfigT", bound="Config")
+
+
+class Config(BaseModel):
+    """Base of every settings class: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+    )
+
+    def to_yaml(self) -> str:
+        """Return the resolved settings as YAML that `load_config` reads back unchanged."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def replace(self, **changes: object) -> Self:
+        """Return a copy with some fields changed, validated like a new one."""
+        return type(self).model_validate({**self.model_dump(), **changes})
+
+
+def load_config(
+    cls: type[ConfigT], path: str | Path | None = None, overrides: Iterable[str] = ()
+) -> ConfigT:
+    """Build settings from a YAML file and `section.key=value` overrides, the latter winning.
+
+    Values of overrides are read as YAML, so `true`, `3`, `[a, b]` and `null` mean what they say.
+
+    Raises:
+        ConfigError: The file is missing or not a mapping, an override has no `=`, a key is
+            unknown (the nearest known one is named), or a value does not fit.
+    """
+    values = _read_yaml(Path(path)) if path is not None else {}
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"--set takes section.key=value, got {override!r}")
+        _assign(values, key.split("."), _parse(override, text))
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(cls, error)) from error
+
+
+def parse_command_line(
+    cls: type[ConfigT], description: str, arguments: Sequence[str] | None = None
+) -> ConfigT:
+    """Read `--config PATH --set section.key=value ...`; `--help` lists every key.
+
+    `arguments` defaults to those of the process. Exits with status 2 and one clear message when
+    the settings are wrong.
+    """
+    parser = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="settings (section.key = default):\n" + "\n".join(describe(cls)),
+    )
+    parser.add_argument("--config", metavar="PATH", help="YAML file; defaults apply where silent")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        dest="overrides",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="override one setting; may be repeated",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        return load_config(cls, options.config, options.overrides)
+    except ConfigError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+
+
+def describe(cls: type[Config], prefix: str = "") -> Iterator[str]:
+    """Yield one help text per setting, nested sections and their variants included."""
+    for name, field in cls.model_fields.items():
+        variants = _config_classes(field)
+        if not variants:
+            summary = textwrap.fill(field.description or "", 92, initial_indent=" " * 6)
+            yield f"  {prefix}{name} = {_default_text(field)}"
+            if summary:
+                yield summary.replace("\n", "\n" + " " * 6)
+            continue
+        for variant in variants:
+            if len(variants) > 1:
+                yield f"  -- {prefix}{name}: {variant.__name__}"
+            yield from describe(variant, f"{prefix}{name}.")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read config {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold a mapping of settings, got {type(values).__name__}")
+    return values
+
+
+def _parse(override: str, text: str) -> object:
+    try:
+        return yaml.safe_load(text) if text else ""
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the value in {override!r} is not valid YAML: {error}") from error
+
+
+def _assign(values: dict[str, Any], keys: list[str], value: object) -> None:
+    *sections, last = keys
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{'.'.join(keys)}: {section!r} holds a value, not a section")
+        values = inner
+    values[last] = value
+
+
+def _explain(cls: type[Config], error: ValidationError) -> str:
+    known = sorted(set(_known_keys(cls)))
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] != "extra_forbidden":
+            lines.append(f"{where}: {problem['msg']}, got {problem['input']!r}")
+            continue
+        name = str(problem["loc"][-1])
+        section = {key for key in known if key.split(".")[0] == str(problem["loc"][0])}
+        nearest = difflib.get_close_matches(name, [k.split(".")[-1] for k in section], n=1)
+        nearest = nearest or difflib.get_close_matches(
+            name, [k.split(".")[-1] for k in known], n=1, cutoff=0.5
+        )
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else "; --help lists the known ones"
+        lines.append(f"{where}: unknown setting{hint}")
+    return "\n".join(lines)
+
+
+def _known_keys(cls: type[Config], prefix: str = "") -> Iterator[str]:
+    for name, field in cls.model_fields.items():
+        yield prefix + name
+        for variant in _config_classes(field):
+            yield from _known_keys(variant, f"{prefix}{name}.")
+
+
+def _config_classes(field: FieldInfo) -> list[type[Config]]:
+    found: list[type[Config]] = []
+    pending: list[Any] = [field.annotation]
+    while pending:
+        annotation = pending.pop(0)
+        if isinstance(annotation, type) and issubclass(annotation, Config):
+            found.append(annotation)
+        else:
+            pending.extend(get_args(annotation))
+    return found
+
+
+def _default_text(field: FieldInfo) -> str:
+    if field.is_required():
+        return "(required)"
+    default = field.get_default(call_default_factory=True)
+    return yaml.safe_dump(default, default_flow_style=True).removesuffix("\n...\n").strip()

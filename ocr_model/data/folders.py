@@ -1,0 +1,92 @@
+"""Word images as files, labelled by a JSON or CSV list or by their names."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from ocr_model.data.fragments import Sample
+from ocr_model.errors import DatasetError
+
+_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
+_IMAGE_KEYS = ("image", "file_name", "filename", "image_path", "path", "file", "img")
+_LABEL_KEYS = ("label", "text", "caption", "words", "transcription")
+
+
+@lru_cache(maxsize=8)
+def list_images(
+    folder: str, subset: Literal["train", "validation"], stem_pattern: str
+) -> Sequence[tuple[str, str | None]]:
+    """Return (path, label) of every image of a subset, in a fixed order.
+
+    A list may be a JSON object {file: label}, a JSON list of objects, or a CSV with a header;
+    the usual names of fields are understood.
+
+    Raises:
+        DatasetError: The folder is missing, or its list cannot be understood.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise DatasetError(f"there is no folder {folder}")
+    names = ("train", "labels") if subset == "train" else ("val", "validation", "valid")
+    for name in names:
+        for base in (root / name, root):
+            for path in (base / f"{name}.json", base / f"{name}.csv"):
+                if path.is_file():
+                    return list(_read_list(path))
+    places = [root / name for name in names if (root / name).is_dir()]
+    if not places and subset == "validation":
+        return []
+    return list(_label_by_stem(places[0] if places else root, stem_pattern))
+
+
+def read_sample(path: str, label: str | None) -> Sample:
+    """Read one file; an unreadable one gives a sample without image."""
+    try:
+        return Sample(Path(path).read_bytes(), label or "")
+    except OSError as error:
+        return Sample(None, label or "", f"unreadable_file: {error.strerror}")
+
+
+def _read_list(path: Path) -> Iterator[tuple[str, str | None]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        entries = json.loads(text) if path.suffix == ".json" else _read_csv(text)
+    except (OSError, ValueError, csv.Error) as error:
+        raise DatasetError(f"cannot read {path}: {error}") from error
+    if isinstance(entries, dict):
+        entries = [{"image": name, "label": label} for name, label in entries.items()]
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise DatasetError(f"{path} must be an object of labels by file, or a list of objects")
+    images = path.parent / "images"
+    base = images if images.is_dir() else path.parent
+    for entry in entries:
+        name = _field(path, entry, _IMAGE_KEYS)
+        label = _field(path, entry, _LABEL_KEYS)
+        beside = path.parent / str(name)
+        place = base / str(name)
+        yield str(place if place.exists() else beside), None if label is None else str(label)
+
+
+def _read_csv(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(text.splitlines()))
+
+
+def _field(path: Path, entry: dict[str, object], names: tuple[str, ...]) -> object:
+    for name in names:
+        if name in entry:
+            return entry[name]
+    raise DatasetError(f"{path}: an entry has none of {names}, only {sorted(entry)}")
+
+
+def _label_by_stem(folder: Path, stem_pattern: str) -> Iterator[tuple[str, str | None]]:
+    pattern = re.compile(stem_pattern)
+    if "label" not in pattern.groupindex:
+        raise DatasetError(f"data.stem_pattern {stem_pattern!r} has no group named 'label'")
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in _IMAGE_SUFFIXES:
+            found = pattern.fullmatch(path.stem)
+            yield str(path), found["label"] if found else None

@@ -1,0 +1,64 @@
+"""Word images of any dataset that `datasets` can load."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import datasets
+
+from ocr_model.data.fragments import Rows, Sample
+from ocr_model.errors import DatasetError
+
+
+def count_rows(path: str, subset: str | None, split: str) -> int:
+    """Return the number of rows; downloads the dataset on first use.
+
+    Raises:
+        DatasetError: It cannot be loaded, or has no such split.
+    """
+    return len(_load(path, subset, split))
+
+
+def read_labels(
+    path: str, subset: str | None, split: str, column: str, rows: range
+) -> list[str | None]:
+    """Return the labels of `rows`; the names of classes where labels are class numbers."""
+    table = _load(path, subset, split)
+    _require(table, column)
+    values: Sequence[object] = table.select_columns([column])[rows.start : rows.stop][column]
+    return [None if value is None else _text(table, column, value) for value in values]
+
+
+def read_rows(
+    path: str, subset: str | None, split: str, columns: tuple[str, str], rows: Rows
+) -> list[Sample]:
+    """Return encoded images and labels."""
+    image_column, label_column = columns
+    table = _load(path, subset, split)
+    _require(table, image_column)
+    encoded = table.cast_column(image_column, datasets.Image(decode=False))[rows.tolist()]
+    samples = []
+    for image, label in zip(encoded[image_column], encoded[label_column], strict=True):
+        data = image and image.get("bytes")
+        text = _text(table, label_column, label)
+        samples.append(Sample(data, text, "" if data else "missing_image"))
+    return samples
+
+
+@lru_cache(maxsize=4)
+def _load(path: str, subset: str | None, split: str) -> datasets.Dataset:
+    try:
+        loaded = datasets.load_dataset(path, subset, split=split)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise DatasetError(f"cannot load split {split!r} of {path!r}: {error}") from error
+    assert isinstance(loaded, datasets.Dataset)
+    return loaded
+
+
+def _require(table: datasets.Dataset, column: str) -> None:
+    if column not in table.column_names:
+        raise DatasetError(f"no column {column!r}; the dataset has {table.column_names}")
+
+
+def _text(table: datasets.Dataset, column: str, value: object) -> str:
+    feature = table.features[column]
+    return feature.int2str(value) if isinstance(feature, datasets.ClassLabel) else str(value)

@@ -1,0 +1,127 @@
+"""Word images in Parquet, on a disk, in a bucket, or on the Hub."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from huggingface_hub import HfFileSystem
+from pyarrow import fs
+
+from ocr_model.data.fragments import Fragment, Rows, Sample
+from ocr_model.errors import DatasetError
+
+_HUB = "hf://"
+
+
+def list_row_groups(paths: Sequence[str], *, name_prefix: str = "") -> list[Fragment]:
+    """List the row groups of all Parquet files under `paths`, in order of path and number.
+
+    Args:
+        paths: Files, folders or URIs.
+        name_prefix: Take only files whose name starts so.
+
+    Raises:
+        DatasetError: A path is missing, is not Parquet, or holds no file of that name.
+    """
+    files = [file for path in paths for file in _list_files(path, name_prefix)]
+    with ThreadPoolExecutor(16) as pool:  # footers of a remote dataset are a round trip each
+        return [fragment for group in pool.map(_row_groups, files) for fragment in group]
+
+
+def read_labels(fragment: Fragment, column: str) -> list[str | None]:
+    """Return the label column of a row group; numbers become text."""
+    table = _read(fragment.uri, fragment.part, (column,))
+    return [None if value is None else str(value) for value in table[column].to_pylist()]
+
+
+def read_rows(
+    fragment: Fragment, rows: Rows, image_column: str, label_column: str
+) -> list[Sample]:
+    """Return samples of a row group; a null image gives a sample without one."""
+    table = _cached(fragment.uri, fragment.part, (image_column, label_column)).take(pa.array(rows))
+    images = table[image_column].combine_chunks()
+    if pa.types.is_struct(images.type):
+        images = images.field("bytes")
+    labels = table[label_column].to_pylist()
+    return [
+        Sample(image, str(label), "" if image is not None else "missing_image")
+        for image, label in zip(images.to_pylist(), labels, strict=True)
+    ]
+
+
+def filesystem_of(path: str) -> tuple[fs.FileSystem, str]:
+    """Return the file system of a path or URI, and the path on it.
+
+    Credentials come from the environment, as each cloud's own tools read them.
+
+    Raises:
+        DatasetError: The URI's scheme is unknown or its address malformed.
+    """
+    if path.startswith(_HUB):
+        return fs.PyFileSystem(fs.FSSpecHandler(HfFileSystem())), path.removeprefix(_HUB)
+    if "://" not in path:
+        return fs.LocalFileSystem(), str(Path(path).expanduser().absolute())
+    try:
+        return fs.FileSystem.from_uri(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DatasetError(f"cannot open {path}: {error}") from error
+
+
+def _list_files(path: str, name_prefix: str) -> list[str]:
+    filesystem, inner = filesystem_of(path)
+    try:
+        info = filesystem.get_file_info(inner)
+        if info.type is fs.FileType.File:
+            return [path]
+        if info.type is fs.FileType.NotFound:
+            raise DatasetError(f"there is no data at {path}")
+        entries = filesystem.get_file_info(fs.FileSelector(inner, recursive=True))
+    except OSError as error:
+        raise DatasetError(f"cannot list {path}: {error}") from error
+    scheme = path.partition("://")[0] + "://" if "://" in path else ""
+    names = sorted(entry.path for entry in entries if entry.path.endswith(".parquet"))
+    chosen = [name for name in names if name.rpartition("/")[2].startswith(name_prefix)]
+    if not chosen:
+        wanted = f"{name_prefix}*.parquet"
+        raise DatasetError(f"no {wanted} under {path}; found {[*names[:5]] or 'no Parquet file'}")
+    return [scheme + name for name in chosen]
+
+
+def _row_groups(uri: str) -> list[Fragment]:
+    with _open(uri) as file:
+        metadata = file.metadata
+        return [
+            Fragment(uri, part, metadata.row_group(part).num_rows)
+            for part in range(metadata.num_row_groups)
+        ]
+
+
+def _open(uri: str) -> pq.ParquetFile:
+    filesystem, path = filesystem_of(uri)
+    try:
+        return pq.ParquetFile(filesystem.open_input_file(path), pre_buffer=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DatasetError(f"{uri} is not readable as Parquet: {error}") from error
+
+
+@lru_cache(maxsize=4)
+def _cached(uri: str, part: int, columns: tuple[str, ...]) -> pa.Table:
+    """Keep the last row groups of this process: neighbouring tasks read the same ones."""
+    return _read(uri, part, columns)
+
+
+def _read(uri: str, part: int, columns: tuple[str, ...]) -> pa.Table:
+    with _open(uri) as file:
+        missing = [name for name in columns if name not in file.schema_arrow.names]
+        if missing:
+            raise DatasetError(
+                f"{uri} has no column {missing[0]!r}; it has {file.schema_arrow.names}. Name the "
+                "columns by data.image_column and data.label_column"
+            )
+        try:
+            return file.read_row_group(part, columns=list(columns), use_threads=False)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DatasetError(f"row group {part} of {uri} is damaged: {error}") from error

@@ -1,0 +1,59 @@
+"""The exceptions that a caller may catch.
+
+```
+OCRError
+├── ConfigError         a setting that is unknown, of the wrong kind, or without effect
+├── CharsetError        text with characters that the vocabulary does not have
+├── ImageError          bytes that are not a usable picture
+├── DatasetError        a dataset that is missing, empty, or broken beyond the allowed rate
+├── BundleError         a model folder that is incomplete, altered, or of another kind
+├── CheckpointError     a training state that could not be written or does not fit the run
+├── NonFiniteLossError  training diverged
+└── ClusterError        the cluster cannot give what the run asks for
+```
+"""
+
+
+class OCRError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+class ConfigError(OCRError, ValueError):
+    """A setting is unknown, of the wrong kind, or without effect."""
+
+
+class CharsetError(OCRError, ValueError):
+    """Text has characters that the vocabulary does not have."""
+
+
+class ImageError(OCRError, ValueError):
+    """Bytes are not a usable picture. `reason` is a short name to count by."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
+        """Survive pickling: the default would call `__init__` with the joined message."""
+        return type(self), (self.reason, self.detail)
+
+
+class DatasetError(OCRError):
+    """A dataset is missing, empty, or broken beyond the allowed rate."""
+
+
+class BundleError(OCRError):
+    """A model folder is incomplete, altered, or of another kind."""
+
+
+class CheckpointError(OCRError):
+    """A training state could not be written, or does not fit the run."""
+
+
+class NonFiniteLossError(OCRError):
+    """The loss became infinite or NaN."""
+
+
+class ClusterError(OCRError):
+    """The cluster cannot give what the run asks for."""

@@ -1,0 +1,135 @@
+"""Bytes to pixels to model input: the one preprocessing that training, batch and serving call.
+
+Nothing here imports torch: data workers stay small. Pixels stay uint8 until the device.
+"""
+
+import io
+import warnings
+from typing import Literal
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+from pydantic import PositiveInt
+
+from ocr_model.config import Config
+from ocr_model.errors import ImageError
+
+ImageInput = bytes | bytearray | memoryview | np.ndarray | Image.Image
+Pixels = UInt8[np.ndarray, "height width 3"]
+
+MAX_PIXELS = 50_000_000
+"""Largest picture that is decoded, in pixels (an A4 page at 600 dpi has 35 million)."""
+
+_PADDING_VALUE = 127
+
+
+class ImageGeometry(Config):
+    """The shape that every word image is brought to."""
+
+    height: PositiveInt = 32
+    """Pixels; 32 as in nearly all word recognition since CRNN (arXiv:1507.05717)."""
+    width: PositiveInt = 128
+    """Pixels; with `fit=pad` the widest that an image may become."""
+    fit: Literal["stretch", "pad"] = "stretch"
+    """stretch: every image fills the width. pad: aspect kept, the rest padded and masked."""
+
+
+def decode_image(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """Return any picture as RGB, upright.
+
+    Encoded bytes may be of any format that Pillow knows. EXIF orientation is applied, a palette is
+    looked up, transparency is laid over white, CMYK is converted, 16 bit is scaled to 8, the
+    first frame is taken. An array is RGB, RGBA or grey, uint8 or uint16.
+
+    Raises:
+        ImageError: Not a picture, cut short, empty, or more than `max_pixels` (known from the
+            header, before anything is decoded).
+    """
+    if isinstance(image, np.ndarray):
+        return _from_array(image)
+    if isinstance(image, Image.Image):
+        return _to_rgb(image)
+    if not len(image):
+        raise ImageError("empty", "zero bytes")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of bombs and odd EXIF; we check sizes
+            with Image.open(io.BytesIO(image)) as opened:
+                if opened.width * opened.height > max_pixels:
+                    detail = f"{opened.width}x{opened.height}, at most {max_pixels} pixels"
+                    raise ImageError("too_large", detail)
+                return _to_rgb(opened)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError("too_large", str(error)) from error
+    except UnidentifiedImageError as error:
+        raise ImageError("not_an_image", f"{len(image)} bytes of an unknown format") from error
+    except Exception as error:  # noqa: BLE001  # a border: Pillow's plugins raise anything
+        reason = "truncated" if "truncated" in str(error) else "undecodable"
+        raise ImageError(reason, f"{type(error).__name__}: {error}") from error
+
+
+def fit_image(pixels: Pixels, geometry: ImageGeometry) -> tuple[Pixels, int]:
+    """Scale `pixels` to the geometry.
+
+    Returns:
+        The image, height x width, and the number of its columns that hold picture (the rest is
+        padding on the right).
+    """
+    height, width = pixels.shape[:2]
+    content_width = content_columns(height, width, geometry)
+    shrinks = height > geometry.height or width > content_width
+    resized = cv2.resize(
+        pixels,
+        (content_width, geometry.height),
+        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+    )
+    if content_width == geometry.width:
+        return resized, content_width
+    padded = np.full((geometry.height, geometry.width, 3), _PADDING_VALUE, np.uint8)
+    padded[:, :content_width] = resized
+    return padded, content_width
+
+
+def content_columns(height: int, width: int, geometry: ImageGeometry) -> int:
+    """Return how many columns of the model input an image of this size fills."""
+    if geometry.fit == "stretch":
+        return geometry.width
+    return max(1, min(geometry.width, round(width * geometry.height / height)))
+
+
+def _from_array(array: np.ndarray) -> Pixels:
+    if array.ndim not in (2, 3) or 0 in array.shape:
+        raise ImageError("bad_array", f"shape {array.shape}, expected (h, w), (h, w, 3) or (h, w, 4)")
+    if array.dtype == np.uint16:
+        array = (array >> 8).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise ImageError("bad_array", f"dtype {array.dtype}, expected uint8 or uint16")
+    if array.ndim == 2 or array.shape[2] == 1:
+        return cv2.cvtColor(array, cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]  # cv2 stubs
+    if array.shape[2] == 3:
+        return np.ascontiguousarray(array)
+    if array.shape[2] == 4:
+        return _to_rgb(Image.fromarray(array, "RGBA"))
+    raise ImageError("bad_array", f"{array.shape[2]} channels, expected 1, 3 or 4")
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if 0 in image.size:
+        raise ImageError("empty", f"{image.width}x{image.height} pixels")
+    if image.mode.startswith("I"):  # 16 bit; Pillow's own conversion clips instead of scaling
+        wide = np.asarray(image)
+        scaled = np.clip(wide.astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        return _from_array(scaled)
+    if image.mode == "F":
+        raise ImageError("undecodable", "floating-point pixels have no defined range")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        canvas = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(canvas, rgba)
+    return np.asarray(image.convert("RGB"))

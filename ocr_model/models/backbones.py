@@ -1,0 +1,135 @@
+"""torchvision's ResNets, with the strides that text needs."""
+
+from pathlib import Path
+from typing import Any, Literal, assert_never
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchvision.models import ResNet, get_model_weights
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from ocr_model.errors import ConfigError
+
+ResNetName = Literal["resnet10", "resnet18", "resnet34", "resnet50"]
+Stride = tuple[int, int]
+
+_LAYOUTS: dict[ResNetName, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
+    "resnet10": (BasicBlock, [1, 1, 1, 1]),  # not torchvision's: for small machines
+    "resnet18": (BasicBlock, [2, 2, 2, 2]),
+    "resnet34": (BasicBlock, [3, 4, 6, 3]),
+    "resnet50": (Bottleneck, [3, 4, 6, 3]),
+}
+
+
+class ResNetBackbone(ResNet):
+    """A ResNet without its classifier, cut after any layer, with strides of choice.
+
+    Strides change no weight, so ImageNet's fit whatever the strides.
+    """
+
+    def __init__(
+        self,
+        name: ResNetName,
+        *,
+        strides: dict[str, Stride],
+        width: float = 1.0,
+        num_layers: int = 4,
+        weights: str | None = None,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            name: Which ResNet.
+            strides: New (vertical, horizontal) strides of `maxpool`, `layer2`, `layer3`,
+                `layer4`; 2 in both where not named. The stem's convolution keeps its 2.
+            width: Factor on the channels of all layers.
+            num_layers: How many of the four layers are kept.
+            weights: None for random ones, `imagenet` for torchvision's (downloaded once), or the
+                path of a state dict of torchvision's form.
+        """
+        self._width = width  # read by _make_layer, which super().__init__ calls
+        block, layout = _LAYOUTS[name]
+        super().__init__(block, layout)
+        self.fc = nn.Identity()  # type: ignore[assignment]  # DDP must not see unused weights
+        self.num_channels = int(64 * 2 ** (num_layers - 1) * width) * block.expansion
+        if weights is not None:
+            if width != 1.0 or name == "resnet10":
+                raise ConfigError(f"no pretrained weights exist for {name} of width {width}")
+            self.load_state_dict(_state_dict(name, weights), strict=False)
+        self._layers = ["layer1", "layer2", "layer3", "layer4"][:num_layers]
+        for unused in ["layer1", "layer2", "layer3", "layer4"][num_layers:]:
+            setattr(self, unused, nn.Identity())
+        for where, stride in strides.items():
+            self._set_stride(where, stride)
+        self._strides = [(2, 2), strides.get("maxpool", (2, 2))]
+        self._strides += [strides.get(layer, (2, 2)) for layer in self._layers[1:]]
+
+    def forward(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch channels map_height map_width"]:
+        """Return the feature map of the last kept layer."""
+        features = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        for layer in self._layers:
+            features = getattr(self, layer)(features)
+        return features
+
+    def map_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size of the feature map for an image of this size."""
+        for vertical, horizontal in self._strides:
+            height, width = -(-height // vertical), -(-width // horizontal)
+        return height, width
+
+    def _make_layer(
+        self, block: Any, planes: int, blocks: int, stride: int = 1, dilate: bool = False
+    ) -> nn.Sequential:
+        return super()._make_layer(block, int(planes * self._width), blocks, stride, dilate)
+
+    def _set_stride(self, where: str, stride: Stride) -> None:
+        if where == "maxpool":
+            self.maxpool.stride = stride
+            return
+        first = getattr(self, where)[0]
+        (first.conv2 if isinstance(first, Bottleneck) else first.conv1).stride = stride
+        if first.downsample is not None:
+            first.downsample[0].stride = stride
+
+
+def horizontal_stride(strides: dict[str, Stride], num_layers: int) -> int:
+    """Return the pixels per column of the feature map."""
+    product = 2 * strides.get("maxpool", (2, 2))[1]
+    for layer in ["layer2", "layer3", "layer4"][: num_layers - 1]:
+        product *= strides.get(layer, (2, 2))[1]
+    return product
+
+
+def text_strides(preset: Literal["text", "untouched"]) -> dict[str, Stride]:
+    """Return named stride presets.
+
+    `text` keeps a column every 4 pixels: 32x128 becomes 2x32 (ABINet and MASTER keep as many);
+    `untouched` is ImageNet's: 1x4.
+    """
+    match preset:
+        case "text":
+            return {"maxpool": (2, 1), "layer2": (2, 2), "layer3": (2, 1), "layer4": (1, 1)}
+        case "untouched":
+            return {}
+        case _:
+            assert_never(preset)
+
+
+def _state_dict(name: ResNetName, weights: str) -> dict[str, Tensor]:
+    if weights != "imagenet":
+        try:
+            state: dict[str, Tensor] = torch.load(Path(weights), weights_only=True)
+        except OSError as error:
+            raise ConfigError(f"cannot read pretrained weights {weights}: {error}") from error
+    else:
+        try:
+            state = get_model_weights(name).DEFAULT.get_state_dict(progress=False, check_hash=True)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot download ImageNet weights of {name} ({error}); give a local file as "
+                "model.pretrained, or null to start from random weights"
+            ) from error
+    return {key: value for key, value in state.items() if not key.startswith("fc.")}

@@ -1,0 +1,133 @@
+"""What every recogniser offers: `encode`, `loss`, `decode`; and what passes between them."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor, nn
+
+from ocr_model.config import Config
+from ocr_model.decoding.readings import Readings
+
+Images = UInt8[Tensor, "batch height width 3"]
+
+
+@dataclass
+class Features:
+    """The encoder's view of a batch."""
+
+    tokens: Float[Tensor, "batch tokens hidden"]
+    """Row-major over the feature map: token `y * map_width + x`."""
+    is_padding: Bool[Tensor, "batch tokens"]
+    """True where a token lies wholly outside the picture."""
+    map_size: tuple[int, int]
+    """Height and width of the feature map; their product is `tokens`."""
+
+
+@dataclass
+class Targets:
+    """Labels of a batch, without `<SOS>` and `<EOS>`."""
+
+    class_ids: Int[Tensor, "batch chars"]
+    """Padded on the right with `<PAD>`."""
+    num_chars: Int[Tensor, " batch"]
+
+
+@dataclass
+class LossOutput:
+    """Losses of a batch, one value per sample."""
+
+    losses: Float[Tensor, " batch"]
+    """What is minimised: the weighted sum of `parts`."""
+    parts: dict[str, Float[Tensor, " batch"]]
+    """The summands by name, unweighted; for logging."""
+    num_correct_tokens: Int[Tensor, ""]
+    """Tokens predicted right under teacher forcing (0 for models without)."""
+    num_tokens: Int[Tensor, ""]
+
+
+class RecognizerModel(nn.Module, ABC):
+    """A network that reads one word per image."""
+
+    uses_teacher_forcing = False
+    """Whether `loss` looks at `sampling_mask`."""
+
+    @abstractmethod
+    def encode(self, images: Images, content_width: Int[Tensor, " batch"]) -> Features:
+        """Turn uint8 pixels into features; `content_width` is where padding begins, in pixels."""
+
+    @abstractmethod
+    def loss(
+        self,
+        features: Features,
+        targets: Targets,
+        *,
+        label_smoothing: float = 0.0,
+        sampling_mask: Bool[Tensor, "batch steps"] | None = None,
+    ) -> LossOutput:
+        """Score `targets` against `features`.
+
+        Args:
+            features: Of `encode`.
+            targets: Labels.
+            label_smoothing: Share of probability spread over all classes, in `[0, 1)`.
+            sampling_mask: True where the decoder is fed its own prediction instead of the truth
+                (scheduled sampling, arXiv:1506.03099). `steps` is chars + 1.
+        """
+
+    @abstractmethod
+    def decode(
+        self, features: Features, *, max_chars: int, with_attention: bool = False
+    ) -> Readings:
+        """Read greedily, at most `max_chars` characters."""
+
+    @abstractmethod
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """Return the backbone's parameters, which may be frozen or get their own learning rate."""
+
+    def forward(
+        self,
+        images: Images,
+        content_width: Int[Tensor, " batch"],
+        targets: Targets,
+        *,
+        label_smoothing: float = 0.0,
+        sampling_mask: Bool[Tensor, "batch steps"] | None = None,
+    ) -> LossOutput:
+        """Encode and score: the training step, as `DistributedDataParallel` wants it."""
+        features = self.encode(images, content_width)
+        return self.loss(
+            features, targets, label_smoothing=label_smoothing, sampling_mask=sampling_mask
+        )
+
+
+class PixelNormalization(nn.Module):
+    """Turn uint8 NHWC into normalised NCHW, on whatever device the pixels are.
+
+    The default mean and deviation are ImageNet's, as torchvision's weights expect.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
+        std: tuple[float, float, float] = (0.229, 0.224, 0.225),
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None] * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(std)[:, None, None] * 255, persistent=False)
+
+    def forward(self, images: Images) -> Float[Tensor, "batch 3 height width"]:
+        """Return a channels-last float tensor; the permutation copies nothing."""
+        return (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+
+
+class NamedModelConfig(Config):
+    """Base of the models' settings."""
+
+    def num_columns(self, width: int) -> int | None:
+        """Return the CTC columns for an image of `width` pixels, or None where there is no limit."""
+        return None
