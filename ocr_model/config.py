@@ -37,7 +37,8 @@ def load_config(
 ) -> ConfigT:
     """Build settings from a YAML file and `section.key=value` overrides, the latter winning.
 
-    Values of overrides are read as YAML, so `true`, `3`, `[a, b]` and `null` mean what they say.
+    An override that changes the kind of a section (`data.source`, `model.name`) drops what the file
+    said about the other kind. Values of overrides are read as YAML, so `true`, `3`, `[a, b]` and `null` mean what they say.
 
     Raises:
         ConfigError: The file is missing or not a mapping, an override has no `=`, a key is
@@ -48,7 +49,10 @@ def load_config(
         key, separator, text = override.partition("=")
         if not separator or not key:
             raise ConfigError(f"--set takes section.key=value, got {override!r}")
-        _assign(values, key.split("."), _parse(override, text))
+        keys, value = key.split("."), _parse(override, text)
+        if len(keys) == 2 and _is_other_kind(cls, values, keys[0], keys[1], value):
+            values[keys[0]] = {}
+        _assign(values, keys, value)
     try:
         return cls.model_validate(values)
     except ValidationError as error:
@@ -56,11 +60,16 @@ def load_config(
 
 
 def parse_command_line(
-    cls: type[ConfigT], description: str, arguments: Sequence[str] | None = None
+    cls: type[ConfigT],
+    description: str,
+    arguments: Sequence[str] | None = None,
+    *,
+    default_config: Path | None = None,
 ) -> ConfigT:
     """Read `--config PATH --set section.key=value ...`; `--help` lists every key.
 
-    `arguments` defaults to those of the process. Exits with status 2 and one clear message when
+    `arguments` defaults to those of the process; `default_config` is the file that is read where
+    none is named. Exits with status 2 and one clear message when
     the settings are wrong.
     """
     parser = argparse.ArgumentParser(
@@ -68,7 +77,7 @@ def parse_command_line(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="settings (section.key = default):\n" + "\n".join(describe(cls)),
     )
-    parser.add_argument("--config", metavar="PATH", help="YAML file; defaults apply where silent")
+    parser.add_argument("--config", metavar="PATH", default=default_config, help="YAML file; defaults apply where silent (default: %(default)s)")
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -120,6 +129,19 @@ def _parse(override: str, text: str) -> object:
         return yaml.safe_load(text) if text else ""
     except yaml.YAMLError as error:
         raise ConfigError(f"the value in {override!r} is not valid YAML: {error}") from error
+
+
+def _is_other_kind(
+    cls: type[Config], values: dict[str, Any], section: str, key: str, value: object
+) -> bool:
+    field = cls.model_fields.get(section)
+    given = values.get(section)
+    return (
+        field is not None
+        and field.discriminator == key
+        and isinstance(given, dict)
+        and given.get(key, value) != value
+    )
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: object) -> None:

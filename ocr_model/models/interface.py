@@ -12,6 +12,10 @@ from ocr_model.decoding.readings import Readings
 
 Images = UInt8[Tensor, "batch height width 3"]
 
+PIXEL_MEAN = (0.485, 0.456, 0.406)
+PIXEL_STD = (0.229, 0.224, 0.225)
+"""ImageNet's, of RGB in [0, 1], as torchvision's weights expect."""
+
 
 @dataclass
 class Features:
@@ -103,22 +107,16 @@ class RecognizerModel(nn.Module, ABC):
 
 
 class PixelNormalization(nn.Module):
-    """Turn uint8 NHWC into normalised NCHW, on whatever device the pixels are.
-
-    The default mean and deviation are ImageNet's, as torchvision's weights expect.
-    """
+    """Turn uint8 NHWC into normalised NCHW, on whatever device the pixels are."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self,
-        mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
-        std: tuple[float, float, float] = (0.229, 0.224, 0.225),
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None] * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(std)[:, None, None] * 255, persistent=False)
+        mean, std = torch.tensor(PIXEL_MEAN), torch.tensor(PIXEL_STD)
+        self.register_buffer("mean", mean[:, None, None] * 255, persistent=False)
+        self.register_buffer("std", std[:, None, None] * 255, persistent=False)
 
     def forward(self, images: Images) -> Float[Tensor, "batch 3 height width"]:
         """Return a channels-last float tensor; the permutation copies nothing."""

@@ -1,0 +1,151 @@
+"""All settings of a training run."""
+
+from typing import Literal
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from ocr_model.config import Config
+from ocr_model.data.augment import AugmentConfig
+from ocr_model.data.index import TextConfig
+from ocr_model.data.sources import DataConfig, SyntheticSource
+from ocr_model.image import ImageGeometry
+from ocr_model.models import ModelConfig
+from ocr_model.models.resnet_transformer import ResNetTransformerConfig
+from ocr_model.training.schedules import ScheduleName
+
+Monitor = Literal["cer", "word_accuracy", "word_accuracy_exact", "loss"]
+
+
+class RunConfig(Config):
+    """Where results go. The same name again resumes."""
+
+    name: str = Field("quickstart", pattern=r"^[\w.-]+$")
+    """Letters, digits, `.`, `_` and `-`."""
+    storage: str = "runs"
+    """Folder or bucket that all workers see."""
+
+
+class OptimizerConfig(Config):
+    """AdamW (arXiv:1711.05101); norms, biases and embeddings are not decayed."""
+
+    learning_rate: PositiveFloat = 1e-3
+    """Peak, for the given batch size."""
+    encoder_learning_rate_factor: PositiveFloat = 1.0
+    """The backbone's rate as a share of the others'; below 1 for pretrained weights."""
+    weight_decay: NonNegativeFloat = 0.01
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.99, ge=0, lt=1)
+    schedule: ScheduleName = "one_cycle"
+    warmup: float = Field(0.15, ge=0, lt=1)
+    """Share of the run in which the rate rises."""
+    clip_norm: PositiveFloat = 5.0
+    """Largest norm of the gradient."""
+
+
+class TeacherForcingConfig(Config):
+    """How often the decoder is fed the truth instead of its own prediction."""
+
+    start: float = Field(1.0, ge=0, le=1)
+    end: float = Field(1.0, ge=0, le=1)
+    """Reached in the last epoch; the probability falls linearly by epoch."""
+
+
+class TrainingConfig(Config):
+    """The loop."""
+
+    epochs: PositiveInt = 6
+    max_minutes: PositiveFloat | None = None
+    """Fit the run into so many minutes of training: after 40 steps the number of epochs is cut to
+    what the machine's speed allows, so the schedule still ends. Makes a run depend on the clock."""
+    batch_size: PositiveInt = 128
+    """Samples per optimiser step, of all workers together."""
+    accumulation_steps: PositiveInt = 1
+    """Parts that each worker's share of a batch is cut into, to save memory."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: bf16 where the device computes in it, else fp16 on a GPU, else fp32."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    teacher_forcing: TeacherForcingConfig = TeacherForcingConfig()
+    frozen_encoder_epochs: NonNegativeInt = 0
+    """Epochs at the start in which the backbone, its normalisation too, does not change."""
+    sync_batch_norm: bool = True
+    """Normalise over the batches of all workers, so results do not depend on their number."""
+    early_stopping_patience: PositiveInt = 8
+    """Epochs without a better `monitor` after which the run ends."""
+    monitor: Monitor = "cer"
+    """What decides which epoch was best."""
+    checkpoint_every_steps: PositiveInt | None = None
+    """Also write `last.pt` within an epoch; null: at its end only."""
+    compile: bool = False
+    """Run the model through torch.compile."""
+    seed: NonNegativeInt = 0
+    num_streams: PositiveInt | None = None
+    """Parts that each batch is read in; workers divide it. null: the number of workers. Runs with
+    the same number see the same batches, however many workers they have."""
+    shuffle_rows: PositiveInt = 16_384
+    rows_per_task: PositiveInt = 512
+    """Samples that one data task loads."""
+    max_unreadable: float = Field(0.01, ge=0, le=1)
+    """Share of unreadable images in an epoch above which the run fails."""
+
+
+class ScalingConfig(Config):
+    """What the run asks of the cluster."""
+
+    num_workers: PositiveInt | None = None
+    """null: one per GPU; without GPUs one per node."""
+    use_gpu: bool | None = None
+    """null: where the cluster has any."""
+    cpus_per_worker: PositiveFloat = 1.0
+    """Logical CPUs that Ray sets apart per training worker; data tasks get the rest."""
+    max_failures: NonNegativeInt = 3
+    """Times that lost workers are replaced before the run fails."""
+
+
+class TrainConfig(Config):
+    """A training run; the defaults are the full-size model on rendered words."""
+
+    run: RunConfig = RunConfig()
+    data: DataConfig = SyntheticSource()
+    text: TextConfig = TextConfig()
+    image: ImageGeometry = ImageGeometry()
+    augmentation: AugmentConfig = AugmentConfig()
+    model: ModelConfig = ResNetTransformerConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    training: TrainingConfig = TrainingConfig()
+    scaling: ScalingConfig = ScalingConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_names(cls, values: object) -> object:
+        """Let `data` and `model` be given in part: their kind is then the default's."""
+        if not isinstance(values, dict):
+            return values
+        kinds = {"data": {"source": "synthetic"}, "model": {"name": "resnet_transformer"}}
+        return values | {
+            section: kind | values[section]
+            for section, kind in kinds.items()
+            if isinstance(values.get(section), dict)
+        }
+
+    @model_validator(mode="after")
+    def _settings_have_effect(self) -> "TrainConfig":
+        is_transformer = isinstance(self.model, ResNetTransformerConfig)
+        training = self.training
+        if not is_transformer and training.label_smoothing:
+            raise ValueError(f"{self.model.name} trains by CTC; training.label_smoothing has no effect")
+        forcing = training.teacher_forcing
+        if not is_transformer and (forcing.start, forcing.end) != (1.0, 1.0):
+            raise ValueError(f"{self.model.name} has no decoder; training.teacher_forcing has no effect")
+        if is_transformer and self.model.max_chars < self.text.max_chars:
+            raise ValueError(
+                f"model.max_chars {self.model.max_chars} is below text.max_chars "
+                f"{self.text.max_chars}"
+            )
+        return self

@@ -1,0 +1,37 @@
+"""The metrics of a run, as JSON lines and for TensorBoard."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+from ocr_model.training.run_folder import RunFolder
+
+_NOT_CURVES = {"epoch", "step", "is_best"}
+
+
+def write_history(folder: RunFolder, history: list[dict[str, float]]) -> None:
+    """Write `metrics.jsonl` and `tensorboard/` anew from all epochs.
+
+    Both are small, and written whole: a resumed run leaves neither gaps nor repeats, in a bucket
+    as on a disk.
+    """
+    lines = [json.dumps(entry) + "\n" for entry in history]
+    folder.write("metrics.jsonl", "".join(lines).encode())
+    with tempfile.TemporaryDirectory() as scratch:
+        with SummaryWriter(scratch, filename_suffix=".run") as writer:
+            for entry in history:
+                for name in entry.keys() - _NOT_CURVES:
+                    writer.add_scalar(
+                        name, entry[name], int(entry["step"]), walltime=entry["seconds"]
+                    )
+        (events,) = Path(scratch).iterdir()
+        folder.write("tensorboard/events.out.tfevents.0.run", events.read_bytes())
+
+
+def write_unreadable(folder: RunFolder, reasons: dict[str, str]) -> None:
+    """List the images that could not be read, with reasons, in `unreadable_images.jsonl`."""
+    if reasons:
+        lines = [json.dumps({"key": key, "reason": why}) + "\n" for key, why in reasons.items()]
+        folder.write("unreadable_images.jsonl", "".join(lines).encode())

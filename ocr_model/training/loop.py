@@ -1,0 +1,438 @@
+"""The training loop of one worker, in plain torch.
+
+It is handed its data, its folder and its place among the ranks, and knows nothing of Ray. All ranks
+run it in step: whatever decides (stop, best, budget, failure) is reduced first, so each decides
+alike. Randomness is seeded anew at every step from (seed, step, rank), so the step number is the
+whole random state and a resumed run repeats the undisturbed one.
+"""
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from jaxtyping import Bool
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ocr_model.bundle import BundleInfo, serialize_bundle
+from ocr_model.charset import Charset
+from ocr_model.data.loading import Batch
+from ocr_model.errors import CheckpointError, DatasetError, NonFiniteLossError
+from ocr_model.models import build_model
+from ocr_model.models.interface import LossOutput, RecognizerModel
+from ocr_model.training.checkpoint import Progress, require_same_settings
+from ocr_model.training.config import TrainConfig
+from ocr_model.training.history import write_history, write_unreadable
+from ocr_model.training.optimization import autocast_dtype, build_optimizer, set_encoder_frozen
+from ocr_model.training.run_folder import RunFolder
+from ocr_model.training.schedules import learning_rate_factor, teacher_forcing_probability
+from ocr_model.training.sync_batch_norm import synchronize_batch_norm
+from ocr_model.training.validation import ReadSample, validate
+from ocr_model.training.worker import TrainData, Worker, to_device
+
+logger = logging.getLogger(__name__)
+
+LAST, BEST = "last.pt", "best.pt"
+_BUDGET_STEPS = range(10, 40)  # the first are slow: allocation, autotuning, data start-up
+_REPORT_SECONDS = 0.5
+
+Report = Callable[[dict[str, Any]], None]
+"""Takes `event` (`step` or `epoch`) with numbers; called on rank 0 only."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended."""
+
+    progress: Progress
+    """`progress.finished` says why."""
+    metrics: dict[str, float]
+    """Of the best epoch's weights on the whole validation part."""
+    model: RecognizerModel
+    """With the best weights."""
+    samples: list[ReadSample]
+    """This rank's validation samples, read with them."""
+
+
+def train(
+    config: TrainConfig,
+    charset: Charset,
+    data: TrainData,
+    folder: RunFolder,
+    *,
+    worker: Worker | None = None,
+    report: Report = lambda _: None,
+    provenance: dict[str, Any] | None = None,
+) -> TrainResult:
+    """Train, or go on where the run in `folder` stopped, to the end; then write `best/`.
+
+    Raises:
+        NonFiniteLossError: Training diverged; raised on all ranks.
+        CheckpointError: The state could not be written or belongs to other settings; on all ranks.
+        DatasetError: More images than allowed could not be read; on all ranks.
+    """
+    loop = _Loop(config, charset, data, folder, worker or Worker(), report)
+    while not loop.progress.finished:
+        loop.run_epoch()
+    return loop.finish(provenance or {})
+
+
+class _Loop:
+    def __init__(
+        self,
+        config: TrainConfig,
+        charset: Charset,
+        data: TrainData,
+        folder: RunFolder,
+        worker: Worker,
+        report: Report,
+    ) -> None:
+        self.config, self.charset, self.data = config, charset, data
+        self.folder, self.worker, self.report = folder, worker, report
+        training = config.training
+        torch.manual_seed(training.seed)
+        model = build_model(config.model, charset.num_classes, config.image)
+        model = model.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        if worker.world_size > 1 and training.sync_batch_norm:
+            synchronize_batch_norm(model, worker.device)
+        self.model: RecognizerModel = model
+        self.optimizer = build_optimizer(model, config.optimizer)
+        self.dtype = autocast_dtype(training.precision, worker.device)
+        self.scaler = torch.amp.GradScaler(worker.device.type, enabled=self.dtype is torch.float16)
+        self.progress = Progress(
+            total_steps=training.epochs * data.num_steps,
+            num_streams=training.num_streams or worker.world_size,
+        )
+        self._resume()
+        self.started = time.monotonic() - self.progress.seconds
+        self.unreadable: dict[str, str] = {}
+        self.last_report = self.budget_began = 0.0
+
+    def run_epoch(self) -> None:
+        """Train to the end of the epoch under way, validate, decide, save."""
+        metrics = self._train_epoch()
+        validation, _ = self._validate()
+        metrics |= {f"validation/{name}": value for name, value in validation.items()}
+        is_better = self._decide(metrics)
+        if self.worker.rank == 0:
+            self.report({"event": "epoch", "total_steps": self.progress.total_steps, **metrics})
+        self._save(is_best=is_better, is_epoch_end=True)
+
+    def finish(self, provenance: dict[str, Any]) -> TrainResult:
+        """Take the best weights, read the validation part with them, write the bundle."""
+        best = self.folder.load_state(BEST)
+        if best is None:
+            raise CheckpointError(f"{self.folder.address}/{BEST} is missing; was it deleted?")
+        self.model.load_state_dict(best["model"])
+        metrics, samples = self._validate(keep_samples=True)
+        config, fault = self.config, ""
+        if self.worker.rank == 0:
+            info = BundleInfo(
+                model=config.model,
+                charset=self.charset.characters,
+                normalization=config.text.normalization,
+                geometry=config.image,
+                max_chars=config.text.max_chars,
+                metrics=metrics,
+                provenance={"config": config.model_dump(mode="json"), **provenance},
+            )
+            try:
+                for name, content in serialize_bundle(self.model, info).items():
+                    self.folder.write(f"best/{name}", content)
+            except CheckpointError as error:
+                fault = str(error)
+        self.worker.agree(fault)
+        return TrainResult(self.progress, metrics, self.model, samples)
+
+    def _train_epoch(self) -> dict[str, float]:
+        progress, training = self.progress, self.config.training
+        self.model.train()
+        set_encoder_frozen(self.model, progress.epoch < training.frozen_encoder_epochs)
+        step_model = self._step_model()
+        began, first_step = time.monotonic(), progress.step_in_epoch
+        pending: _PendingStep | None = None
+        for batch in self.data.train_batches(progress.epoch, progress.step_in_epoch):
+            taken = self._step(step_model, batch)
+            if pending is not None:
+                self._settle(pending)
+            pending = taken
+            every = training.checkpoint_every_steps
+            if every and progress.global_step % every == 0:
+                self._settle(pending)
+                pending = None
+                self._save(is_best=False, is_epoch_end=False)
+            self._fit_to_budget()
+            if progress.global_step >= progress.total_steps:
+                break
+        if pending is not None:
+            self._settle(pending)
+        seconds = time.monotonic() - began
+        return self._epoch_metrics((progress.step_in_epoch - first_step) / seconds)
+
+    def _step_model(self) -> nn.Module:
+        """Wrap the model anew: which parameters DDP reduces changes when the encoder thaws."""
+        module: nn.Module = self.model
+        if self.worker.world_size > 1:
+            devices = [self.worker.device] if self.worker.device.type == "cuda" else None
+            module = DistributedDataParallel(module, device_ids=devices)
+        return torch.compile(module) if self.config.training.compile else module  # type: ignore[return-value]  # it stays a module
+
+    def _step(self, step_model: nn.Module, batch: Batch) -> "_PendingStep":
+        progress, config, worker = self.progress, self.config, self.worker
+        factor = self._set_learning_rate()
+        torch.manual_seed(_mix(config.training.seed, progress.global_step, worker.rank))
+        self.unreadable.update(batch.errors)
+        inputs = to_device(batch, worker.device)
+        mask = self._sampling_mask(*inputs.targets.class_ids.shape)
+        sums = torch.zeros(5, dtype=torch.float64, device=worker.device)
+        sums[4] = len(batch.errors)
+        num_parts = min(config.training.accumulation_steps, len(inputs.weights))
+        masks = [None] * num_parts if mask is None else mask.chunk(num_parts)
+        parts = list(zip(inputs.split(num_parts), masks, strict=False))
+        for number, (part, part_mask) in enumerate(parts, start=1):
+            with self._reduced_by(step_model, is_last=number == len(parts)):
+                with torch.autocast(
+                    worker.device.type, dtype=self.dtype, enabled=self.dtype is not None
+                ):
+                    output: LossOutput = step_model(
+                        part.images,
+                        part.content_width,
+                        part.targets,
+                        label_smoothing=config.training.label_smoothing,
+                        sampling_mask=part_mask,
+                    )
+                loss = (output.losses * part.weights).sum()
+                # DDP averages over ranks; the sum over all samples is what one worker would have.
+                share = worker.world_size / config.training.batch_size
+                self.scaler.scale(loss * share).backward()
+            sums[0] += loss.detach()
+            sums[1] += part.weights.sum()
+            sums[2] += output.num_correct_tokens
+            sums[3] += output.num_tokens
+        norm = self._update()
+        step = progress.global_step
+        progress.global_step += 1
+        progress.step_in_epoch += 1
+        return _PendingStep(step, sums, norm, batch.keys[:4], factor)
+
+    def _update(self) -> Tensor:
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(
+            self.model.parameters(), self.config.optimizer.clip_norm, error_if_nonfinite=False
+        )
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
+
+    def _reduced_by(
+        self, step_model: nn.Module, *, is_last: bool
+    ) -> contextlib.AbstractContextManager[object]:
+        """Let DDP reduce gradients in the last part of a batch only."""
+        if self.worker.world_size == 1 or is_last:
+            return contextlib.nullcontext()
+        return step_model.no_sync()  # type: ignore[operator, no-any-return]  # DDP's, typed as module
+
+    def _set_learning_rate(self) -> float:
+        optimizer, progress = self.config.optimizer, self.progress
+        factor = learning_rate_factor(
+            optimizer.schedule, progress.global_step, progress.total_steps, optimizer.warmup
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak_rate"] * factor
+        return factor
+
+    def _sampling_mask(
+        self, num_samples: int, num_chars: int
+    ) -> Bool[Tensor, "batch steps"] | None:
+        training, worker = self.config.training, self.worker
+        forcing = training.teacher_forcing
+        probability = teacher_forcing_probability(
+            self.progress.epoch, forcing.start, forcing.end, training.epochs
+        )
+        if probability >= 1:
+            return None
+        # Drawn for the global batch, so that it does not depend on the number of workers.
+        seed = _mix(training.seed, self.progress.global_step)
+        shape = (training.batch_size, self.config.text.max_chars + 1)
+        drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed)) >= probability
+        first = worker.rank * training.batch_size // worker.world_size
+        return drawn[first : first + num_samples, : num_chars + 1].to(worker.device)
+
+    def _settle(self, step: "_PendingStep") -> None:
+        """Take in a step's numbers, one step late so that the device never waits for the host."""
+        if self.worker.world_size > 1:
+            dist.all_reduce(step.sums)
+        sums = step.sums.tolist()
+        is_finite = math.isfinite(sums[0])
+        # float16 gradients overflow now and then, and the scaler skips those; a loss never may.
+        if is_finite and self.dtype is not torch.float16:
+            is_finite = bool(torch.isfinite(step.norm))
+        if not is_finite:
+            rate = self.config.optimizer.learning_rate * step.factor
+            raise NonFiniteLossError(
+                f"step {step.number} (epoch {self.progress.epoch}): loss {sums[0]}, gradient norm "
+                f"{float(step.norm):.3g}, learning rate {rate:.3g}; the batch of rank "
+                f"{self.worker.rank} begins with {step.keys}. Lower optimizer.learning_rate or "
+                "look at these samples; the last checkpoint is intact"
+            )
+        progress = self.progress
+        progress.sums = [a + b for a, b in zip(progress.sums, sums, strict=True)]
+        now = time.monotonic()
+        if self.worker.rank == 0 and now - self.last_report >= _REPORT_SECONDS:
+            self.last_report = now
+            self.report(
+                {
+                    "event": "step",
+                    "epoch": progress.epoch,
+                    "step": progress.global_step,
+                    "total_steps": progress.total_steps,
+                    "loss": sums[0] / max(sums[1], 1),
+                }
+            )
+
+    def _fit_to_budget(self) -> None:
+        minutes, step = self.config.training.max_minutes, self.progress.global_step
+        if minutes is None:
+            return
+        if step == _BUDGET_STEPS.start:
+            self.budget_began = time.monotonic()
+        if step == _BUDGET_STEPS.stop and self.budget_began:
+            seconds_per_step = (time.monotonic() - self.budget_began) / len(_BUDGET_STEPS)
+            left = 60 * minutes - (time.monotonic() - self.started)
+            affordable = step + max(1, int(_TRAINING_SHARE * left / seconds_per_step))
+            total = min(self.progress.total_steps, affordable)
+            self.progress.total_steps = self.worker.from_first(total)
+
+    def _epoch_metrics(self, steps_per_second: float) -> dict[str, float]:
+        training = self.config.training
+        loss, samples, right, tokens, unreadable = self.progress.sums
+        if unreadable > training.max_unreadable * (samples + unreadable):
+            listed = "; ".join(f"{key}: {why}" for key, why in list(self.unreadable.items())[:5])
+            raise DatasetError(
+                f"{unreadable:.0f} of {samples + unreadable:.0f} images could not be read, more "
+                f"than training.max_unreadable={training.max_unreadable}: {listed}"
+            )
+        metrics = {
+            "epoch": float(self.progress.epoch),
+            "step": float(self.progress.global_step),
+            "train/loss": loss / max(samples, 1),
+            "train/learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train/unreadable_images": unreadable,
+            "train/images_per_second": steps_per_second * training.batch_size,
+        }
+        if tokens:
+            metrics["train/token_accuracy"] = right / tokens
+        if self.worker.device.type == "cuda":
+            metrics["train/device_memory_bytes"] = float(torch.cuda.max_memory_allocated())
+        return metrics
+
+    def _validate(self, *, keep_samples: bool = False) -> tuple[dict[str, float], list[ReadSample]]:
+        return validate(
+            self.model,
+            self.data.validation_batches(),
+            self.charset,
+            self.worker,
+            max_chars=self.config.text.max_chars,
+            keep_samples=keep_samples,
+        )
+
+    def _decide(self, metrics: dict[str, float]) -> bool:
+        """Record an epoch; return whether it is the best so far, and set why the run is over."""
+        progress, training = self.progress, self.config.training
+        value = metrics[f"validation/{training.monitor}"]
+        is_better = _is_better(value, progress.best_value, training.monitor)
+        metrics["seconds"] = time.monotonic() - self.started
+        metrics["is_best"] = float(is_better)
+        progress.history.append(metrics)
+        if is_better:
+            progress.best_value, progress.best_epoch = value, progress.epoch
+        progress.num_bad_epochs = 0 if is_better else progress.num_bad_epochs + 1
+        progress.sums = [0.0] * len(progress.sums)
+        progress.step_in_epoch = 0
+        progress.epoch += 1
+        if progress.num_bad_epochs >= training.early_stopping_patience:
+            patience = training.early_stopping_patience
+            progress.finished = f"no better {training.monitor} in {patience} epochs"
+        elif progress.global_step >= progress.total_steps:
+            is_cut = progress.total_steps < training.epochs * self.data.num_steps
+            progress.finished = "the time is used up" if is_cut else "all epochs are done"
+        return is_better
+
+    def _save(self, *, is_best: bool, is_epoch_end: bool) -> None:
+        fault = ""
+        if self.worker.rank == 0:
+            try:
+                if is_best:
+                    self.folder.save_state(BEST, {"model": self.model.state_dict()})
+                self.progress.seconds = time.monotonic() - self.started
+                self.folder.save_state(LAST, self._state())
+                if is_epoch_end:
+                    write_history(self.folder, self.progress.history)
+                    write_unreadable(self.folder, self.unreadable)
+            except CheckpointError as error:
+                fault = str(error)
+        self.worker.agree(fault)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "charset": self.charset.characters,
+            "progress": self.progress.to_state(),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def _resume(self) -> None:
+        state = self.folder.load_state(LAST)
+        if state is None:
+            return
+        require_same_settings(self.config, state["config"])
+        if state["charset"] != self.charset.characters:
+            raise CheckpointError(
+                "the training data has other characters than when this run began; give the run "
+                "another run.name, or the data it began with"
+            )
+        self.progress = Progress.from_state(state["progress"])
+        if self.progress.num_streams % self.worker.world_size:
+            raise CheckpointError(
+                f"this run reads each batch in {self.progress.num_streams} parts; "
+                f"{self.worker.world_size} workers do not divide that"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        logger.info("going on at epoch %d, step %d", self.progress.epoch, self.progress.global_step)
+
+
+@dataclass(frozen=True)
+class _PendingStep:
+    """A step whose numbers are still on the device."""
+
+    number: int
+    sums: Tensor
+    """Loss, samples, right tokens, tokens, unreadable images."""
+    norm: Tensor
+    keys: list[str]
+    factor: float
+
+
+_TRAINING_SHARE = 0.93  # of the time left; the rest is validation
+
+
+def _is_better(value: float, best: float | None, monitor: str) -> bool:
+    if best is None:
+        return True
+    return value > best if monitor.startswith("word_accuracy") else value < best
+
+
+def _mix(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -1,0 +1,72 @@
+"""The optimiser, its parameter groups, and the precision that a device computes in."""
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+from ocr_model.models.interface import RecognizerModel
+from ocr_model.training.config import OptimizerConfig
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+def build_optimizer(model: RecognizerModel, config: OptimizerConfig) -> torch.optim.AdamW:
+    """Group parameters by decay and by encoder; each group remembers its `peak_rate`."""
+    encoder = {id(parameter) for parameter in model.encoder_parameters()}
+    undecayed = {
+        id(parameter)
+        for module in model.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if isinstance(module, nn.Embedding) or parameter.ndim < 2 or "bias" in name
+    }
+    groups = []
+    for is_encoder in (False, True):
+        for is_decayed in (False, True):
+            members = [
+                parameter
+                for parameter in model.parameters()
+                if (id(parameter) in encoder) == is_encoder
+                and (id(parameter) not in undecayed) == is_decayed
+            ]
+            factor = config.encoder_learning_rate_factor if is_encoder else 1.0
+            groups.append(
+                {
+                    "params": members,
+                    "weight_decay": config.weight_decay if is_decayed else 0.0,
+                    "peak_rate": config.learning_rate * factor,
+                }
+            )
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=config.learning_rate,
+        betas=(config.beta1, config.beta2),
+    )
+
+
+def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """Return what matrix products are computed in, or None for full precision."""
+    if precision == "auto":
+        if device.type == "cuda":
+            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if _cpu_computes_bf16() else None
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def set_encoder_frozen(model: RecognizerModel, is_frozen: bool) -> None:
+    """Stop or allow changes of the backbone; call after `model.train()`."""
+    encoder = {id(parameter) for parameter in model.encoder_parameters()}
+    for parameter in model.encoder_parameters():
+        parameter.requires_grad_(not is_frozen)
+    for module in model.modules():
+        is_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        if is_norm and any(id(p) in encoder for p in module.parameters()):
+            module.train(not is_frozen)
+
+
+def _cpu_computes_bf16() -> bool:
+    if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.12 does not say
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    names = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+    return any(capabilities.get(name, False) for name in names)

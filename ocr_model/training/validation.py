@@ -1,0 +1,72 @@
+"""Reading the validation part: exact counts over all ranks, nothing dropped."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from jaxtyping import UInt8
+
+from ocr_model.charset import Charset
+from ocr_model.data.loading import Batch
+from ocr_model.decoding.readings import Prediction, to_predictions
+from ocr_model.metrics import ReadingCounts, count_readings
+from ocr_model.models.interface import RecognizerModel
+from ocr_model.training.worker import Worker, to_device
+
+
+@dataclass(frozen=True)
+class ReadSample:
+    """A validation sample with its reading, for the report."""
+
+    image: UInt8[np.ndarray, "height width 3"]
+    content_width: int
+    label: str
+    prediction: Prediction
+
+
+@torch.no_grad()
+def validate(
+    model: RecognizerModel,
+    batches: Iterable[Batch],
+    charset: Charset,
+    worker: Worker,
+    *,
+    max_chars: int,
+    keep_samples: bool = False,
+) -> tuple[dict[str, float], list[ReadSample]]:
+    """Read every sample in full precision and add up over ranks.
+
+    An image that cannot be decoded counts as a word that was not read.
+
+    Returns:
+        The metrics, the same on all ranks, and this rank's samples where they are to be kept.
+    """
+    model.eval()
+    counts, samples = ReadingCounts(), list[ReadSample]()
+    loss_sum, num_scored = 0.0, 0
+    for batch in batches:
+        if batch.labels:
+            inputs = to_device(batch, worker.device)
+            features = model.encode(inputs.images, inputs.content_width)
+            loss_sum += float(model.loss(features, inputs.targets).losses.double().sum())
+            num_scored += len(batch.labels)
+            readings = model.decode(features, max_chars=max_chars)
+            predictions = to_predictions(readings, charset)
+            counts += count_readings(batch.labels, [p.text for p in predictions])
+            if keep_samples:
+                samples += map(
+                    ReadSample, batch.images, batch.content_width, batch.labels, predictions
+                )
+        unread = list(batch.unreadable_labels)
+        counts += count_readings(unread, [""] * len(unread))
+    totals = np.concatenate([counts.to_array(), [loss_sum, num_scored]])
+    if worker.world_size > 1:
+        reduced = torch.from_numpy(totals).to(worker.device)
+        dist.all_reduce(reduced)
+        totals = reduced.cpu().numpy()
+    *fields, loss_sum, num_scored = totals
+    counts = ReadingCounts.from_array(np.array(fields))
+    metrics = {"loss": float(loss_sum / max(num_scored, 1)), "num_words": counts.num_words}
+    return metrics | counts.summary(), samples
