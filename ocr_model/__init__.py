@@ -1,0 +1,26 @@
+"""OCR on Ray: train text recognisers, read with them, serve them.
+
+Names are loaded when first used: data workers import this package and must not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ocr_model.decoding.readings import Prediction
+    from ocr_model.errors import OCRError
+    from ocr_model.inference.recognizer import Recognizer
+
+__all__ = ["OCRError", "Prediction", "Recognizer"]
+
+_ROOMS = {
+    "OCRError": "ocr_model.errors",
+    "Prediction": "ocr_model.decoding.readings",
+    "Recognizer": "ocr_model.inference.recognizer",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # PEP 562: any public name
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ROOMS[name]), name)

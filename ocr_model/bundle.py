@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import NonNegativeInt, ValidationError
+from pydantic import Field, NonNegativeInt, ValidationError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
@@ -42,11 +42,11 @@ class BundleInfo(Config):
     pixel_mean: tuple[float, float, float] = PIXEL_MEAN
     """RGB, of pixels in [0, 1]."""
     pixel_std: tuple[float, float, float] = PIXEL_STD
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)
     """On the validation part, at the epoch that was kept."""
-    provenance: dict[str, Any] = {}
+    provenance: dict[str, Any] = Field(default_factory=dict)
     """The training run's settings and what was in its data."""
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
     weights_bytes: NonNegativeInt = 0
     weights_sha256: str = ""
 
@@ -90,7 +90,9 @@ def load_bundle(path: str | Path) -> Bundle:
             f"{info.weights_bytes}: the file is cut short or of another bundle"
         )
     if hashlib.sha256(weights).hexdigest() != info.weights_sha256:
-        raise BundleError(f"{folder / WEIGHTS_FILE} was altered: its SHA-256 differs from {MODEL_FILE}")
+        raise BundleError(
+            f"{folder / WEIGHTS_FILE} was altered: its SHA-256 differs from {MODEL_FILE}"
+        )
     if (info.pixel_mean, info.pixel_std) != (PIXEL_MEAN, PIXEL_STD):
         raise BundleError(f"{folder / MODEL_FILE}: no model here normalises pixels in that way")
     try:

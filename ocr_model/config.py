@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -37,8 +38,9 @@ def load_config(
 ) -> ConfigT:
     """Build settings from a YAML file and `section.key=value` overrides, the latter winning.
 
-    An override that changes the kind of a section (`data.source`, `model.name`) drops what the file
-    said about the other kind. Values of overrides are read as YAML, so `true`, `3`, `[a, b]` and `null` mean what they say.
+    A section that does not say its kind (`data.source`, `model.name`) is of the default's. An
+    override that changes the kind drops what the file said about the other. Values of overrides are
+    read as YAML, so `true`, `3`, `[a, b]` and `null` mean what they say.
 
     Raises:
         ConfigError: The file is missing or not a mapping, an override has no `=`, a key is
@@ -54,7 +56,7 @@ def load_config(
             values[keys[0]] = {}
         _assign(values, keys, value)
     try:
-        return cls.model_validate(values)
+        return cls.model_validate(_with_default_kinds(cls, values))
     except ValidationError as error:
         raise ConfigError(_explain(cls, error)) from error
 
@@ -75,9 +77,14 @@ def parse_command_line(
     parser = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="settings (section.key = default):\n" + "\n".join(describe(cls)),
+        epilog="settings (section.key = default):\n" + "\n".join(describe(cls)).replace("%", "%%"),
     )
-    parser.add_argument("--config", metavar="PATH", default=default_config, help="YAML file; defaults apply where silent (default: %(default)s)")
+    parser.add_argument(
+        "--config",
+        metavar="PATH",
+        default=default_config,
+        help="YAML file; defaults apply where silent (default: %(default)s)",
+    )
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -129,6 +136,15 @@ def _parse(override: str, text: str) -> object:
         return yaml.safe_load(text) if text else ""
     except yaml.YAMLError as error:
         raise ConfigError(f"the value in {override!r} is not valid YAML: {error}") from error
+
+
+def _with_default_kinds(cls: type[Config], values: dict[str, Any]) -> dict[str, Any]:
+    complete = dict(values)
+    for name, field in cls.model_fields.items():
+        given, key = values.get(name), field.discriminator
+        if isinstance(key, str) and isinstance(given, dict) and not field.is_required():
+            complete[name] = {key: getattr(field.get_default(), key), **given}
+    return complete
 
 
 def _is_other_kind(
@@ -196,4 +212,4 @@ def _default_text(field: FieldInfo) -> str:
     if field.is_required():
         return "(required)"
     default = field.get_default(call_default_factory=True)
-    return yaml.safe_dump(default, default_flow_style=True).removesuffix("\n...\n").strip()
+    return json.dumps(default)

@@ -67,7 +67,7 @@ def decode_image(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Pixels:
         raise ImageError("too_large", str(error)) from error
     except UnidentifiedImageError as error:
         raise ImageError("not_an_image", f"{len(image)} bytes of an unknown format") from error
-    except Exception as error:  # noqa: BLE001  # a border: Pillow's plugins raise anything
+    except Exception as error:  # a border: Pillow's plugins raise anything
         reason = "truncated" if "truncated" in str(error) else "undecodable"
         raise ImageError(reason, f"{type(error).__name__}: {error}") from error
 
@@ -103,13 +103,15 @@ def content_columns(height: int, width: int, geometry: ImageGeometry) -> int:
 
 def _from_array(array: np.ndarray) -> Pixels:
     if array.ndim not in (2, 3) or 0 in array.shape:
-        raise ImageError("bad_array", f"shape {array.shape}, expected (h, w), (h, w, 3) or (h, w, 4)")
+        raise ImageError(
+            "bad_array", f"shape {array.shape}, expected (h, w), (h, w, 3) or (h, w, 4)"
+        )
     if array.dtype == np.uint16:
         array = (array >> 8).astype(np.uint8)
     if array.dtype != np.uint8:
         raise ImageError("bad_array", f"dtype {array.dtype}, expected uint8 or uint16")
     if array.ndim == 2 or array.shape[2] == 1:
-        return cv2.cvtColor(array, cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]  # cv2 stubs
+        return cv2.cvtColor(array, cv2.COLOR_GRAY2RGB)
     if array.shape[2] == 3:
         return np.ascontiguousarray(array)
     if array.shape[2] == 4:

@@ -115,9 +115,7 @@ def alphanumeric(text: str) -> str:
     return normalize(text, Normalization.ALPHANUMERIC).lower()
 
 
-def _count_ngrams(
-    counts: ReadingCounts, truths: Sequence[str], readings: Sequence[str]
-) -> None:
+def _count_ngrams(counts: ReadingCounts, truths: Sequence[str], readings: Sequence[str]) -> None:
     score = BLEU(tokenize="char", max_ngram_order=_BLEU_ORDER).corpus_score(
         list(readings), [list(truths)]
     )

@@ -1,0 +1,1 @@
+"""Word images: where they come from, in what order, and how they become batches."""

@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -75,7 +75,7 @@ def _read_csv(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines()))
 
 
-def _field(path: Path, entry: dict[str, object], names: tuple[str, ...]) -> object:
+def _field(path: Path, entry: Mapping[str, object], names: tuple[str, ...]) -> object:
     for name in names:
         if name in entry:
             return entry[name]

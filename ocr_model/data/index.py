@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -110,9 +111,7 @@ def index_dataset(
     Raises:
         DatasetError: A subset is missing or empty, or every label was dropped.
     """
-    scan = partial(
-        scan_fragment, text=text, num_columns=num_columns, source=source, keep_all=False
-    )
+    scan = partial(scan_fragment, text=text, num_columns=num_columns, source=source, keep_all=False)
     fragments = _enough(source.fragments("train"), source.limit, source.seed)
     scans = list(parallel_map(scan, fragments))
     reports: dict[Subset, SubsetReport] = {}
@@ -194,7 +193,7 @@ def _fault(label: str, text: TextConfig, num_columns: int | None, keep_all: bool
         return ""
     if len(label) > text.max_chars:
         return "label_too_long"
-    num_repeats = sum(a == b for a, b in zip(label, label[1:], strict=False))
+    num_repeats = sum(a == b for a, b in pairwise(label))
     if num_columns is not None and len(label) + num_repeats > num_columns:
         return "label_exceeds_columns"
     return ""
@@ -236,9 +235,7 @@ def _collect(
     return index, report
 
 
-def _limit(
-    picks: Iterable[tuple[Fragment, Rows]], limit: int | None, seed: int
-) -> SubsetIndex:
+def _limit(picks: Iterable[tuple[Fragment, Rows]], limit: int | None, seed: int) -> SubsetIndex:
     chosen = list(_take(picks, limit, seed))
     return SubsetIndex(tuple(f for f, _ in chosen), tuple(rows for _, rows in chosen))
 

@@ -138,7 +138,12 @@ class TrainPlan:
     def order(self, epoch: int) -> EpochOrder:
         """Return the order of one epoch."""
         return EpochOrder(
-            self.index, self.loader.seed, epoch, self.batch_size, self.num_streams, self.shuffle_rows
+            self.index,
+            self.loader.seed,
+            epoch,
+            self.batch_size,
+            self.num_streams,
+            self.shuffle_rows,
         )
 
     def rank_streams(self, rank: int, world_size: int) -> range:
@@ -150,9 +155,7 @@ class TrainPlan:
         """Return the number of steps that one task loads."""
         return max(1, self.rows_per_task * world_size // self.batch_size)
 
-    def load_task(
-        self, epoch: int, start: int, stop: int, rank: int, world_size: int
-    ) -> Columns:
+    def load_task(self, epoch: int, start: int, stop: int, rank: int, world_size: int) -> Columns:
         """Load a rank's share of steps `start..stop`."""
         streams = self.rank_streams(rank, world_size)
         return self.loader.load(self.order(epoch).select(streams, start, stop), epoch)
@@ -185,7 +188,9 @@ class LocalData:
     def validation_batches(self) -> Iterator[Batch]:
         """Yield this rank's part of the validation samples; all ranks together give each once."""
         size = self.train_plan.batch_size // self.world_size
-        for start in range(self.rank * size, self.validation_index.num_rows, size * self.world_size):
+        for start in range(
+            self.rank * size, self.validation_index.num_rows, size * self.world_size
+        ):
             references = sequential(self.validation_index, start, start + size)
             yield Batch.from_columns(self.validation_loader.load(references, epoch=0))
 

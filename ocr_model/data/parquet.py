@@ -37,9 +37,7 @@ def read_labels(fragment: Fragment, column: str) -> list[str | None]:
     return [None if value is None else str(value) for value in table[column].to_pylist()]
 
 
-def read_rows(
-    fragment: Fragment, rows: Rows, image_column: str, label_column: str
-) -> list[Sample]:
+def read_rows(fragment: Fragment, rows: Rows, image_column: str, label_column: str) -> list[Sample]:
     """Return samples of a row group; a null image gives a sample without one."""
     table = _cached(fragment.uri, fragment.part, (image_column, label_column)).take(pa.array(rows))
     images = table[image_column].combine_chunks()
@@ -65,9 +63,10 @@ def filesystem_of(path: str) -> tuple[fs.FileSystem, str]:
     if "://" not in path:
         return fs.LocalFileSystem(), str(Path(path).expanduser().absolute())
     try:
-        return fs.FileSystem.from_uri(path)
+        filesystem, inner = fs.FileSystem.from_uri(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(f"cannot open {path}: {error}") from error
+    return filesystem, inner
 
 
 def _list_files(path: str, name_prefix: str) -> list[str]:

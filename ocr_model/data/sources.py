@@ -7,7 +7,6 @@ and row numbers, so it is the same for every source. Nothing here imports torch 
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -99,7 +98,9 @@ class MJSynthSource(SourceConfig):
     def fragments(self, subset: Subset) -> list[Fragment]:
         """List the row groups of the files that are named after the subset."""
         if self.validation_fraction:
-            raise ConfigError("mjsynth has a validation part; data.validation_fraction is for others")
+            raise ConfigError(
+                "mjsynth has a validation part; data.validation_fraction is for others"
+            )
         return parquet.list_row_groups(
             [self.path], name_prefix="train" if subset == "train" else "val"
         )
@@ -219,7 +220,7 @@ class SyntheticSource(SourceConfig):
         samples = []
         for row in rows:
             word = self._word(fragment, int(row), epoch)
-            rng = np.random.default_rng(self._sample_seed(fragment, int(row), epoch) + [1])
+            rng = np.random.default_rng([*self._sample_seed(fragment, int(row), epoch), 1])
             samples.append(Sample(renderer.render(word, rng), word))
         return samples
 

@@ -26,9 +26,7 @@ def sinusoidal_positions(num_positions: int, hidden: int) -> Float[Tensor, "posi
     return codes
 
 
-def sinusoidal_positions_2d(
-    height: int, width: int, hidden: int
-) -> Float[Tensor, "tokens hidden"]:
+def sinusoidal_positions_2d(height: int, width: int, hidden: int) -> Float[Tensor, "tokens hidden"]:
     """Return row codes in the first half of the channels, column codes in the second."""
     rows = sinusoidal_positions(height, hidden // 2)[:, None].expand(height, width, -1)
     columns = sinusoidal_positions(width, hidden // 2)[None].expand(height, width, -1)
@@ -71,9 +69,7 @@ class Attention(nn.Module):
         mask: Bool[Tensor, "... steps time"] | None = None,
         is_causal: bool = False,
         with_weights: bool = False,
-    ) -> tuple[
-        Float[Tensor, "batch steps hidden"], Float[Tensor, "batch heads steps time"] | None
-    ]:
+    ) -> tuple[Float[Tensor, "batch steps hidden"], Float[Tensor, "batch heads steps time"] | None]:
         """Attend from `inputs` to keys and values; `mask` is True where attention is allowed.
 
         The weights are computed only when asked for; the fused kernel does not give them.
@@ -189,9 +185,7 @@ class TransformerDecoder(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(num_classes, hidden, padding_idx=PAD)
         nn.init.normal_(self.embedding.weight, std=hidden**-0.5)
-        self.register_buffer(
-            "positions", sinusoidal_positions(max_steps, hidden), persistent=False
-        )
+        self.register_buffer("positions", sinusoidal_positions(max_steps, hidden), persistent=False)
         self.scale = math.sqrt(hidden)
         self.dropout = nn.Dropout(dropout)
         self.layers: nn.ModuleList = nn.ModuleList(
@@ -213,7 +207,9 @@ class TransformerDecoder(nn.Module):
     ) -> DecoderCache:
         """Project the image once, for all steps and layers."""
         return DecoderCache(
-            memory=[self._layer(i).cross_attention.project(memory) for i in range(len(self.layers))],
+            memory=[
+                self._layer(i).cross_attention.project(memory) for i in range(len(self.layers))
+            ],
             past=[None] * len(self.layers),
             memory_mask=~is_padding[:, None, None, :],
         )

@@ -1,7 +1,7 @@
 """torchvision's ResNets, with the strides that text needs."""
 
 from pathlib import Path
-from typing import Any, Literal, assert_never
+from typing import Literal, assert_never
 
 import torch
 from jaxtyping import Float
@@ -22,7 +22,7 @@ _LAYOUTS: dict[ResNetName, tuple[type[BasicBlock] | type[Bottleneck], list[int]]
 }
 
 
-class ResNetBackbone(ResNet):
+class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
     """A ResNet without its classifier, cut after any layer, with strides of choice.
 
     Strides change no weight, so ImageNet's fit whatever the strides.
@@ -51,7 +51,7 @@ class ResNetBackbone(ResNet):
         self._width = width  # read by _make_layer, which super().__init__ calls
         block, layout = _LAYOUTS[name]
         super().__init__(block, layout)
-        self.fc = nn.Identity()  # type: ignore[assignment]  # DDP must not see unused weights
+        self.fc = nn.Identity()  # DDP must not see unused weights
         self.num_channels = int(64 * 2 ** (num_layers - 1) * width) * block.expansion
         if weights is not None:
             if width != 1.0 or name == "resnet10":
@@ -69,7 +69,7 @@ class ResNetBackbone(ResNet):
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch channels map_height map_width"]:
         """Return the feature map of the last kept layer."""
-        features = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        features: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         for layer in self._layers:
             features = getattr(self, layer)(features)
         return features
@@ -81,9 +81,16 @@ class ResNetBackbone(ResNet):
         return height, width
 
     def _make_layer(
-        self, block: Any, planes: int, blocks: int, stride: int = 1, dilate: bool = False
+        self,
+        block: type[nn.Module],
+        planes: int,
+        blocks: int,
+        stride: int = 1,
+        dilate: bool = False,
     ) -> nn.Sequential:
-        return super()._make_layer(block, int(planes * self._width), blocks, stride, dilate)
+        channels = int(planes * self._width)
+        layer: nn.Sequential = super()._make_layer(block, channels, blocks, stride, dilate)
+        return layer
 
     def _set_stride(self, where: str, stride: Stride) -> None:
         if where == "maxpool":

@@ -112,7 +112,8 @@ class CRNN(RecognizerModel):
         return list(self.backbone.parameters())
 
     def _log_probs(self, features: Features) -> Float[Tensor, "batch time classes"]:
-        return self.classifier(features.tokens).float().log_softmax(-1)
+        logits: Tensor = self.classifier(features.tokens)
+        return logits.float().log_softmax(-1)
 
 
 def _strides(preset: Literal["wide", "narrow", "untouched"]) -> dict[str, Stride]:

@@ -127,5 +127,5 @@ class NamedModelConfig(Config):
     """Base of the models' settings."""
 
     def num_columns(self, width: int) -> int | None:
-        """Return the CTC columns for an image of `width` pixels, or None where there is no limit."""
+        """Return the CTC columns for an image of `width` pixels; None where there is no limit."""
         return None

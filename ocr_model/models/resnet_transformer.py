@@ -194,7 +194,8 @@ class ResNetTransformer(RecognizerModel):
             raise ValueError("this model was built without a CTC head (ctc_weight is 0)")
         height, width = features.map_size
         columns = features.tokens.unflatten(1, (height, width)).mean(1)
-        return self.ctc_head(columns).float().log_softmax(-1)
+        logits: Tensor = self.ctc_head(columns)
+        return logits.float().log_softmax(-1)
 
     def _require_decoder(self) -> TransformerDecoder:
         if self.decoder is None:

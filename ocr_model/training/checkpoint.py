@@ -8,7 +8,14 @@ from ocr_model.training.config import TrainConfig
 
 # Settings that may differ between a run and its resumption: they change where and how fast it
 # computes, not what.
-_FREE = ("run.", "scaling.", "training.max_minutes", "training.early_stopping_patience")
+_FREE = (
+    "run.",
+    "scaling.",
+    "training.max_minutes",
+    "training.early_stopping_patience",
+    "training.checkpoint_every_steps",
+    "training.num_streams",  # compared by the loop, once it is known what null means
+)
 
 
 @dataclass

@@ -104,6 +104,8 @@ class ScalingConfig(Config):
     """null: where the cluster has any."""
     cpus_per_worker: PositiveFloat = 1.0
     """Logical CPUs that Ray sets apart per training worker; data tasks get the rest."""
+    wait_seconds: NonNegativeFloat = 0
+    """How long to wait for nodes that an autoscaler starts; they are asked for at once."""
     max_failures: NonNegativeInt = 3
     """Times that lost workers are replaced before the run fails."""
 
@@ -121,31 +123,18 @@ class TrainConfig(Config):
     training: TrainingConfig = TrainingConfig()
     scaling: ScalingConfig = ScalingConfig()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _default_names(cls, values: object) -> object:
-        """Let `data` and `model` be given in part: their kind is then the default's."""
-        if not isinstance(values, dict):
-            return values
-        kinds = {"data": {"source": "synthetic"}, "model": {"name": "resnet_transformer"}}
-        return values | {
-            section: kind | values[section]
-            for section, kind in kinds.items()
-            if isinstance(values.get(section), dict)
-        }
-
     @model_validator(mode="after")
     def _settings_have_effect(self) -> "TrainConfig":
-        is_transformer = isinstance(self.model, ResNetTransformerConfig)
-        training = self.training
-        if not is_transformer and training.label_smoothing:
-            raise ValueError(f"{self.model.name} trains by CTC; training.label_smoothing has no effect")
-        forcing = training.teacher_forcing
-        if not is_transformer and (forcing.start, forcing.end) != (1.0, 1.0):
-            raise ValueError(f"{self.model.name} has no decoder; training.teacher_forcing has no effect")
-        if is_transformer and self.model.max_chars < self.text.max_chars:
+        training, forcing = self.training, self.training.teacher_forcing
+        if isinstance(self.model, ResNetTransformerConfig):
+            if self.model.max_chars < self.text.max_chars:
+                raise ValueError(
+                    f"model.max_chars {self.model.max_chars} is below text.max_chars "
+                    f"{self.text.max_chars}"
+                )
+        elif training.label_smoothing or (forcing.start, forcing.end) != (1.0, 1.0):
             raise ValueError(
-                f"model.max_chars {self.model.max_chars} is below text.max_chars "
-                f"{self.text.max_chars}"
+                f"{self.model.name} trains by CTC: training.label_smoothing and "
+                "training.teacher_forcing have no effect"
             )
         return self

@@ -401,11 +401,13 @@ class _Loop:
                 "the training data has other characters than when this run began; give the run "
                 "another run.name, or the data it began with"
             )
+        num_streams = self.progress.num_streams
         self.progress = Progress.from_state(state["progress"])
-        if self.progress.num_streams % self.worker.world_size:
+        if self.progress.num_streams != num_streams:
             raise CheckpointError(
-                f"this run reads each batch in {self.progress.num_streams} parts; "
-                f"{self.worker.world_size} workers do not divide that"
+                f"this run reads each batch in {self.progress.num_streams} parts, not "
+                f"{num_streams}: set training.num_streams={self.progress.num_streams} and a "
+                "number of workers that divides it"
             )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -70,7 +70,7 @@ class RunFolder:
             if self._is_local:
                 Path(unfinished).unlink(missing_ok=True)
             raise CheckpointError(
-                f"could not write {len(data)} bytes to {path} ({error}); the former file is intact. "
+                f"could not write {len(data)} bytes to {path} ({error}); the former one is intact. "
                 "Free space or mend permissions, then run the same command to go on"
             ) from error
 
@@ -91,6 +91,6 @@ class RunFolder:
             return None
         try:
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        except Exception as error:  # noqa: BLE001  # a border: torch raises anything on bad bytes
+        except Exception as error:  # a border: torch raises anything on bad bytes
             raise CheckpointError(f"{self.address}/{name} cannot be read: {error}") from error
         return cast("dict[str, Any]", state)

@@ -20,12 +20,16 @@ class AllReduceBatchNorm2d(nn.BatchNorm2d):
         """Normalise; in evaluation as BatchNorm2d."""
         if not self.training:
             return super().forward(input)
-        assert self.running_mean is not None and self.running_var is not None
-        assert self.num_batches_tracked is not None and self.momentum is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
         values = input.float()
         count = values.new_tensor([values.numel() / values.shape[1]])
         sums = torch.cat([values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), count])
-        total, total_squares, count = all_reduce(sums).split([self.num_features, self.num_features, 1])  # type: ignore[no-untyped-call]  # torch has no types here
+        total, total_squares, count = all_reduce(sums).split(
+            [self.num_features, self.num_features, 1]
+        )
         mean = total / count
         variance = total_squares / count - mean.square()
         with torch.no_grad():
@@ -35,13 +39,15 @@ class AllReduceBatchNorm2d(nn.BatchNorm2d):
             self.running_var.lerp_(unbiased, self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
         shift = self.bias - mean * scale
-        return (values * scale[:, None, None] + shift[:, None, None]).to(input.dtype)
+        normalised: Tensor = values * scale[:, None, None] + shift[:, None, None]
+        return normalised.to(input.dtype)
 
 
 def synchronize_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:
     """Replace every BatchNorm2d below `module`; parameters and buffers are shared, not copied."""
     if device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-any-return]  # torch has no types here
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        return converted
     assert dist.is_initialized()
     for parent in list(module.modules()):
         for name, child in parent.named_children():

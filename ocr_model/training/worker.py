@@ -1,7 +1,7 @@
 """What the loop is handed: its place among the ranks, its data; and batches on the device."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -36,7 +36,7 @@ class Worker:
 
     rank: int = 0
     world_size: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def agree(self, fault: str = "") -> None:
         """Wait for all ranks, and raise on each of them what went wrong on rank 0.
@@ -91,7 +91,10 @@ def to_device(batch: Batch, device: torch.device) -> DeviceBatch:
         return DeviceBatch(
             torch.zeros(1, height, width, 3, dtype=torch.uint8, device=device),
             torch.full((1,), width, device=device),
-            Targets(torch.full((1, 1), UNK, device=device), torch.ones(1, dtype=torch.long, device=device)),
+            Targets(
+                torch.full((1, 1), UNK, device=device),
+                torch.ones(1, dtype=torch.long, device=device),
+            ),
             torch.zeros(1, device=device),
         )
     targets = Targets(_copy(batch.class_ids, device), _copy(batch.num_chars, device))

@@ -44,7 +44,8 @@ class WordRenderer:
             pixels = cv2.GaussianBlur(pixels, (0, 0), sigma)
         spread = rng.uniform(0, self.config.noise)
         pixels = pixels + rng.standard_normal(pixels.shape, np.float32) * np.float32(spread)
-        return np.clip(pixels, 0, 255).astype(np.uint8)
+        clipped: Pixels = np.clip(pixels, 0, 255).astype(np.uint8)
+        return clipped
 
 
 def _colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +59,13 @@ def _colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 @lru_cache(maxsize=1)
 def _font_files() -> tuple[Path, ...]:
     folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
-    return tuple(sorted(p for p in folder.glob("*.ttf") if p.name.startswith(("DejaVuSans", "DejaVuSerif")) and "Display" not in p.name))
+    return tuple(
+        sorted(
+            p
+            for p in folder.glob("*.ttf")
+            if p.name.startswith(("DejaVuSans", "DejaVuSerif")) and "Display" not in p.name
+        )
+    )
 
 
 @lru_cache(maxsize=512)

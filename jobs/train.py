@@ -1,0 +1,38 @@
+"""Train a recogniser: `python jobs/train.py [--config PATH] [--set section.key=value ...]`."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from ocr_model.config import parse_command_line
+from ocr_model.errors import OCRError
+from ocr_model.training.config import TrainConfig
+from ocr_model.training.console import TrainingConsole
+
+
+def main() -> None:
+    """Run the job."""
+    quickstart = Path(__file__).parent / "configs" / "quickstart.yaml"
+    config = parse_command_line(TrainConfig, "Train a recogniser.", default_config=quickstart)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if "RAY_ADDRESS" not in os.environ:  # a local Ray needs no second environment for `uv run`
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    from ocr_model.training.trainer import connected, run_training  # noqa: PLC0415  # Ray reads it
+
+    try:
+        with connected(), TrainingConsole() as console:
+            outcome = run_training(config, console.report)
+    except OCRError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    if outcome.was_finished:
+        print(f"Run {config.run.name!r} had ended before; give another run.name to train anew.")
+    print(f"Ended: {outcome.reason}.")
+    print(f"Words read exactly: {outcome.metrics['word_accuracy_exact']:.1%}")
+    print(f"Bundle: {outcome.bundle}")
+    print(f"Report: {outcome.report}")
+    print(f"Next:   uv run jobs/evaluate.py --set model={outcome.bundle} data.seed=1")
+
+
+if __name__ == "__main__":
+    main()

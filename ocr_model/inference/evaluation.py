@@ -1,0 +1,182 @@
+"""How well a bundle reads a dataset."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, PositiveInt
+from rich.progress import track
+
+from ocr_model.config import Config
+from ocr_model.data.index import SubsetIndex, index_for_evaluation
+from ocr_model.data.order import sequential
+from ocr_model.data.sources import DataConfig, SyntheticSource
+from ocr_model.decoding.readings import Prediction
+from ocr_model.errors import ConfigError, DatasetError, ImageError
+from ocr_model.image import decode_image, fit_image
+from ocr_model.inference.recognizer import Recognizer
+from ocr_model.metrics import ReadingCounts, alphanumeric, count_readings
+
+
+class EvaluateConfig(Config):
+    """Settings of jobs/evaluate.py."""
+
+    model: str
+    """Folder of the bundle."""
+    data: DataConfig = SyntheticSource()
+    subset: Literal["all", "train", "validation"] = "all"
+    """With data.validation_fraction, or a source that has parts: which to read. `all` is every row
+    of the source (of `synthetic`: its validation words)."""
+    batch_size: PositiveInt = 128
+    device: str | None = None
+    """`cpu`, `cuda`, `cuda:1` ...; null: a GPU where there is one."""
+    output: str | None = None
+    """Parquet file for the result of every word; null: none."""
+    max_unreadable: float = Field(0.01, ge=0, le=1)
+    """Share of unreadable images above which the evaluation fails."""
+
+
+@dataclass(frozen=True)
+class WordResult:
+    """One word, read."""
+
+    key: str
+    """`uri#part:row`."""
+    truth: str
+    """The label as it is in the dataset."""
+    prediction: Prediction
+    error: str
+    """Why the image could not be read; such a word counts as read wrong."""
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, float]:
+    """Read a dataset with a bundle and return the metrics.
+
+    Truths are the raw labels: what a model's normalisation removes counts as an error in the exact
+    figures. `words_per_second` covers decoding, scaling and reading, after one warm-up batch.
+
+    Raises:
+        BundleError: The bundle cannot be loaded.
+        DatasetError: The dataset is missing, empty, or more images than allowed are unreadable.
+        ConfigError: A setting has no effect.
+    """
+    recognizer = Recognizer.load(config.model, device=config.device)
+    index = _index(config)
+    _warm_up(recognizer, config.batch_size)
+    results: list[WordResult] = []
+    seconds = 0.0
+    starts = range(0, index.num_rows, config.batch_size)
+    for start in track(starts, "reading", transient=True):
+        samples = list(_samples(config, index, start))
+        began = time.perf_counter()
+        results += _read(recognizer, samples)
+        seconds += time.perf_counter() - began
+    unread = [result for result in results if result.error]
+    if len(unread) > config.max_unreadable * len(results):
+        listed = "; ".join(f"{result.key}: {result.error}" for result in unread[:5])
+        raise DatasetError(
+            f"{len(unread)} of {len(results)} images could not be read, more than "
+            f"max_unreadable={config.max_unreadable}: {listed}"
+        )
+    if config.output is not None:
+        write_results(results, Path(config.output))
+    counts = count_readings([r.truth for r in results], [r.prediction.text for r in results])
+    return _figures(counts, len(unread), len(results) / seconds)
+
+
+def write_results(results: list[WordResult], path: Path) -> None:
+    """Write one row per word to a Parquet file."""
+    table = pa.table(
+        {
+            "key": [r.key for r in results],
+            "truth": [r.truth for r in results],
+            "text": [r.prediction.text for r in results],
+            "confidence": [r.prediction.confidence for r in results],
+            "char_confidences": [list(r.prediction.char_confidences) for r in results],
+            "is_exact": [r.truth == r.prediction.text for r in results],
+            "is_right": [alphanumeric(r.truth) == alphanumeric(r.prediction.text) for r in results],
+            "error": [r.error for r in results],
+        },
+        schema=_RESULT_SCHEMA,
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, path)
+    except OSError as error:
+        raise ConfigError(f"cannot write output {path}: {error}") from error
+
+
+_RESULT_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("truth", pa.string()),
+        ("text", pa.string()),
+        ("confidence", pa.float32()),
+        ("char_confidences", pa.list_(pa.float32())),
+        ("is_exact", pa.bool_()),
+        ("is_right", pa.bool_()),
+        ("error", pa.string()),
+    ]
+)
+
+_UNREAD = Prediction("", 0.0, ())
+
+
+def _index(config: EvaluateConfig) -> SubsetIndex:
+    if isinstance(config.data, SyntheticSource):
+        return index_for_evaluation(config.data, "validation")
+    return index_for_evaluation(config.data, None if config.subset == "all" else config.subset)
+
+
+def _samples(
+    config: EvaluateConfig, index: SubsetIndex, start: int
+) -> Iterator[tuple[str, str, bytes | np.ndarray | None, str]]:
+    """Yield key, label, image and error."""
+    for reference in sequential(index, start, start + config.batch_size):
+        fragment = reference.fragment
+        samples = config.data.read(fragment, reference.rows, epoch=0)
+        for row, sample in zip(reference.rows, samples, strict=True):
+            key = f"{fragment.uri}#{fragment.part}:{row}"
+            yield key, sample.label, sample.image, sample.error
+
+
+def _read(
+    recognizer: Recognizer, samples: list[tuple[str, str, bytes | np.ndarray | None, str]]
+) -> list[WordResult]:
+    fitted, results = [], []
+    for key, label, image, error in samples:
+        if image is not None:
+            try:
+                fitted.append(fit_image(decode_image(image), recognizer.info.geometry))
+            except ImageError as fault:
+                error = str(fault)
+        results.append(WordResult(key, label, _UNREAD, error))
+    if not fitted:
+        return results
+    pixels, widths = zip(*fitted, strict=True)
+    predictions = iter(recognizer.read_fitted(np.stack(pixels), np.array(widths)))
+    return [
+        result if result.error else WordResult(result.key, result.truth, next(predictions), "")
+        for result in results
+    ]
+
+
+def _warm_up(recognizer: Recognizer, batch_size: int) -> None:
+    geometry = recognizer.info.geometry
+    blank = np.zeros((batch_size, geometry.height, geometry.width, 3), np.uint8)
+    recognizer.read_fitted(blank, np.full(batch_size, geometry.width))
+
+
+def _figures(counts: ReadingCounts, num_unread: int, rate: float) -> dict[str, float]:
+    summary = counts.summary()
+    return {
+        "num_words": int(counts.num_words),
+        **{name: round(value, 6) for name, value in summary.items()},
+        "words_per_second": round(rate, 1),
+        "unreadable_images": num_unread,
+    }

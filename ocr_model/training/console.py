@@ -1,0 +1,89 @@
+"""A run on the terminal: a bar while it trains, a line per epoch."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+_COLUMNS = (
+    ("epoch", "epoch", "{:.0f}"),
+    ("loss", "train/loss", "{:.3f}"),
+    ("val loss", "validation/loss", "{:.3f}"),
+    ("exact", "validation/word_accuracy_exact", "{:.1%}"),
+    ("36-char", "validation/word_accuracy", "{:.1%}"),
+    ("CER", "validation/cer", "{:.2%}"),
+    ("images/s", "train/images_per_second", "{:.0f}"),
+    ("seconds", "seconds", "{:.0f}"),
+)
+
+
+class TrainingConsole:
+    """Shows the events of `run_training`; in a log file, the lines without the bar."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting workers", total=None)
+        self._has_header = False
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def report(self, event: dict[str, Any]) -> None:
+        """Show one event."""
+        match event["event"]:
+            case "dataset":
+                for name in ("train", "validation"):
+                    self._show_subset(name, event[name])
+            case "step":
+                self._bar.update(
+                    self._task,
+                    completed=event["step"],
+                    total=event["total_steps"],
+                    description=f"epoch {event['epoch']}  loss {event['loss']:.3f}",
+                )
+            case "epoch":
+                self._show_epoch(event)
+            case _:
+                raise AssertionError(event)
+
+    def _show_subset(self, name: str, subset: dict[str, Any]) -> None:
+        dropped = ", ".join(f"{n} {reason}" for reason, n in subset["dropped"].items())
+        self.console.print(
+            f"{name}: {subset['kept']} of {subset['seen']} samples"
+            + (f"; dropped: {dropped}" if dropped else "")
+        )
+
+    def _show_epoch(self, event: dict[str, Any]) -> None:
+        if not self._has_header:
+            self._has_header = True
+            self.console.print(" ".join(f"{title:>8}" for title, _, _ in _COLUMNS))
+        cells = [form.format(event[key]) for _, key, form in _COLUMNS]
+        mark = " *" if event["is_best"] else ""
+        self.console.print(" ".join(f"{cell:>8}" for cell in cells) + mark)

@@ -1,0 +1,309 @@
+"""Training on a Ray cluster: resources, workers, restarts. The loop itself is in `loop.py`."""
+
+import json
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.autoscaler.sdk
+import ray.exceptions
+import ray.train
+import torch
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from ray.util.queue import Empty, Queue
+
+from ocr_model import errors
+from ocr_model.data.index import DatasetIndex, index_dataset
+from ocr_model.data.ingest import RayData, scan_in_parallel
+from ocr_model.data.loading import LocalData, SampleLoader, TrainPlan
+from ocr_model.errors import ClusterError, ConfigError, OCRError
+from ocr_model.training.config import ScalingConfig, TrainConfig
+from ocr_model.training.loop import Report, train
+from ocr_model.training.report import write_report
+from ocr_model.training.run_folder import RunFolder
+from ocr_model.training.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+OUTCOME_FILE = "outcome.json"
+_SMALL_MACHINE_CPUS = 4  # logical; a train worker, a data task and Ray's own must fit at once
+_OBJECT_STORE_BYTES = 300 * 2**20
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """How a run ended, and where its results are."""
+
+    reason: str
+    bundle: str
+    report: str
+    metrics: dict[str, float]
+    was_finished: bool
+    """The run had ended before this command; nothing was trained."""
+
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """Join the cluster that this process belongs to, or start one on this machine.
+
+    A cluster is joined where `RAY_ADDRESS` names it (`ray job submit` sets that); otherwise a
+    local one is started, and ended on exit.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init()
+    else:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # data tasks lower theirs themselves
+        ray.init(
+            address="local",
+            num_cpus=max(_SMALL_MACHINE_CPUS, os.cpu_count() or 1),
+            object_store_memory=_OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainOutcome:
+    """Train on the connected cluster, or say that the run has ended before.
+
+    Args:
+        config: The run. The same name in the same storage goes on where it stopped.
+        report: Called in this process with the loop's events.
+
+    Raises:
+        OCRError: As the loop, and ClusterError where the cluster is too small.
+    """
+    folder = RunFolder(config.run.storage, config.run.name)
+    finished = folder.read(OUTCOME_FILE)
+    if finished is not None:
+        return TrainOutcome(**json.loads(finished) | {"was_finished": True})
+    num_workers, resources = require_resources(config.scaling)
+    streams = config.training.num_streams or num_workers
+    if config.training.batch_size % streams or streams % num_workers:
+        raise ConfigError(
+            f"{num_workers} workers must divide training.num_streams={streams}, and that "
+            f"training.batch_size={config.training.batch_size}"
+        )
+    index = _index(config)
+    folder.write("config.yaml", config.to_yaml().encode())
+    reports: dict[str, Any] = {name: subset.to_json() for name, subset in index.reports.items()}
+    folder.write("dataset.json", json.dumps(reports, indent=2, ensure_ascii=False).encode())
+    report({"event": "dataset", **reports})
+    events = Queue(actor_options={"num_cpus": 0})
+    setup = {
+        "config": config.model_dump(mode="json"),
+        "index": ray.put(index),
+        "events": events,
+        "storage": os.path.abspath(config.run.storage)  # noqa: PTH100  # Path would mangle a URI
+        if "://" not in config.run.storage
+        else config.run.storage,
+    }
+    with _relayed(events, report):
+        result = _fit(config, setup, num_workers, resources)
+    if "error" in result:
+        raise getattr(errors, result["error"])(result["message"])
+    outcome = TrainOutcome(
+        result["reason"],
+        f"{folder.address}/best",
+        f"{folder.address}/report/index.html",
+        result["metrics"],
+        was_finished=False,
+    )
+    folder.write(OUTCOME_FILE, json.dumps(vars(outcome), indent=2).encode())
+    return outcome
+
+
+def require_resources(scaling: ScalingConfig) -> tuple[int, dict[str, float]]:
+    """Return the number of workers and what each asks for.
+
+    Raises:
+        ClusterError: The cluster cannot hold them beside one CPU for data; the message says what
+            is missing. Waits `scaling.wait_seconds` for nodes that are being started.
+    """
+    gpus = ray.cluster_resources().get("GPU", 0)
+    use_gpu = gpus > 0 if scaling.use_gpu is None else scaling.use_gpu
+    request = {"CPU": scaling.cpus_per_worker} | ({"GPU": 1.0} if use_gpu else {})
+    default = int(gpus) if use_gpu else len(_alive_nodes())
+    num_workers = scaling.num_workers or max(1, default)
+    if scaling.wait_seconds:
+        bundles = [request] * num_workers + [{"CPU": 1.0}]
+        ray.autoscaler.sdk.request_resources(bundles=bundles)
+    deadline = time.monotonic() + scaling.wait_seconds
+    while True:
+        missing = _missing(num_workers, request)
+        if not missing:
+            return num_workers, request
+        if time.monotonic() >= deadline:
+            raise ClusterError(
+                f"{num_workers} training workers of {request} and 1 CPU for data do not fit the "
+                f"cluster: {missing}. Lower scaling.num_workers or scaling.cpus_per_worker, add "
+                "nodes, or set scaling.wait_seconds where an autoscaler adds them"
+            )
+        time.sleep(1)
+
+
+def _missing(num_workers: int, request: dict[str, float]) -> str:
+    nodes = [node["Resources"] for node in _alive_nodes()]
+    places = sum(
+        int(min(node.get(name, 0) // amount for name, amount in request.items())) for node in nodes
+    )
+    totals = {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
+    if places < num_workers:
+        return f"it has room for {places}, with {totals['CPU']:g} CPUs and {totals['GPU']:g} GPUs"
+    if totals["CPU"] < num_workers * request["CPU"] + 1:
+        return f"its {totals['CPU']:g} CPUs leave none for data"
+    return ""
+
+
+def _alive_nodes() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _index(config: TrainConfig) -> DatasetIndex:
+    return index_dataset(
+        config.data,
+        config.text,
+        num_columns=config.model.num_columns(config.image.width),
+        parallel_map=scan_in_parallel,
+    )
+
+
+def _fit(
+    config: TrainConfig, setup: dict[str, Any], num_workers: int, resources: dict[str, float]
+) -> dict[str, Any]:
+    trainer = TorchTrainer(
+        _train_worker,  # type: ignore[arg-type]  # what it returns becomes Result.return_value
+        train_loop_config=setup,
+        torch_config=TorchConfig(timeout_s=300),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=num_workers, use_gpu="GPU" in resources, resources_per_worker=resources
+        ),
+        run_config=ray.train.RunConfig(
+            name=config.run.name,
+            storage_path=setup["storage"],
+            failure_config=ray.train.FailureConfig(max_failures=config.scaling.max_failures),
+        ),
+    )
+    try:
+        result = trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        failures = getattr(error, "worker_failures", {})
+        for failure in failures.values():
+            if isinstance(failure, OCRError):
+                raise failure from error
+        raise ClusterError(
+            f"training failed {config.scaling.max_failures + 1} times; the same command goes on "
+            f"from the last checkpoint. {error}"
+        ) from error
+    return dict(result.return_value)  # type: ignore[attr-defined]  # of Train V2; the stub is V1's
+
+
+def _train_worker(setup: dict[str, Any]) -> dict[str, Any]:
+    """Run the loop as one Ray Train worker.
+
+    What the run itself did wrong is raised on all ranks alike, and returned: a restart would only
+    repeat it. Anything else is raised, and Ray restarts the workers.
+    """
+    config = TrainConfig.model_validate(setup["config"])
+    context = ray.train.get_context()
+    worker = Worker(context.get_world_rank(), context.get_world_size(), get_device())
+    # Ray sets OMP_NUM_THREADS to the logical CPUs of the worker; on a CPU use the real ones.
+    torch.set_num_threads(max(1, _num_cores() // context.get_local_world_size()))
+    index: DatasetIndex = ray.get(setup["index"])
+    folder = RunFolder(setup["storage"], config.run.name)
+    local = _local_data(config, index, worker)
+    trains_on_cpu = worker.device.type == "cpu"
+    data = RayData(
+        local,
+        epochs=config.training.epochs,
+        cpus=_num_cores() / context.get_local_world_size() if trains_on_cpu else None,
+        is_polite=trains_on_cpu,
+    )
+    events: Queue = setup["events"]
+    provenance = {"dataset": {name: part.to_json() for name, part in index.reports.items()}}
+    try:
+        result = train(
+            config,
+            index.charset,
+            data,
+            folder,
+            worker=worker,
+            report=_sender(events),
+            provenance=provenance,
+        )
+        if worker.rank == 0:
+            write_report(folder, config, index, result)
+    except OCRError as error:
+        if isinstance(error, ray.exceptions.RayError):
+            raise  # of a data task, and of this rank alone
+        kind = next(base for base in type(error).__mro__ if base.__module__ == errors.__name__)
+        return {"error": kind.__name__, "message": str(error)}
+    return {"reason": result.progress.finished, "metrics": result.metrics}
+
+
+def _local_data(config: TrainConfig, index: DatasetIndex, worker: Worker) -> LocalData:
+    training = config.training
+    loader = SampleLoader(
+        config.data, config.text, config.image, index.charset, config.augmentation, training.seed
+    )
+    plan = TrainPlan(
+        index.train,
+        loader,
+        training.batch_size,
+        training.num_streams or worker.world_size,
+        training.shuffle_rows,
+        training.rows_per_task,
+    )
+    undistorted = SampleLoader(config.data, config.text, config.image, index.charset, None)
+    return LocalData(plan, index.validation, undistorted, worker.rank, worker.world_size)
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _sender(events: Queue) -> Report:
+    def send(event: dict[str, Any]) -> None:
+        with suppress(queue.Full, ray.exceptions.RayError):  # nobody may be watching any more
+            events.put_nowait(event)
+
+    return send
+
+
+@contextmanager
+def _relayed(events: Queue, report: Report) -> Iterator[None]:
+    """Call `report` in this process for what the workers send, until the block ends."""
+    is_over = threading.Event()
+
+    def relay() -> None:
+        while True:
+            was_over = is_over.is_set()
+            try:
+                report(events.get(timeout=0.5))
+            except Empty:
+                if was_over:
+                    return
+
+    thread = threading.Thread(target=relay, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join(timeout=10)
+        events.shutdown()

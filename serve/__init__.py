@@ -1,0 +1,1 @@
+"""The online application; to come."""
