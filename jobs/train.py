@@ -25,6 +25,9 @@ def main() -> None:
             outcome = run_training(config, console.report)
     except OCRError as error:
         sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
+        sys.exit(130)
     if outcome.was_finished:
         print(f"Run {config.run.name!r} had ended before; give another run.name to train anew.")
     print(f"Ended: {outcome.reason}.")

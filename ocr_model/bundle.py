@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 from pydantic import Field, NonNegativeInt, ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from ocr_model.charset import Charset, Normalization
 from ocr_model.config import Config
-from ocr_model.errors import BundleError, CharsetError
+from ocr_model.errors import BundleError, CharsetError, ConfigError
 from ocr_model.image import ImageGeometry
 from ocr_model.models import ModelConfig, build_model
 from ocr_model.models.interface import PIXEL_MEAN, PIXEL_STD, RecognizerModel
@@ -97,11 +98,14 @@ def load_bundle(path: str | Path) -> Bundle:
         raise BundleError(f"{folder / MODEL_FILE}: no model here normalises pixels in that way")
     try:
         charset = Charset(info.charset)
-    except CharsetError as error:
+        unpretrained = info.model.replace(pretrained=None)  # the weights are here already
+        model = build_model(unpretrained, charset.num_classes, info.geometry)
+    except (CharsetError, ConfigError) as error:
         raise BundleError(f"{folder / MODEL_FILE}: {error}") from error
-    unpretrained = info.model.replace(pretrained=None)  # the weights are here already
-    model = build_model(unpretrained, charset.num_classes, info.geometry)
-    state = load_tensors(weights)
+    try:
+        state = load_tensors(weights)
+    except SafetensorError as error:
+        raise BundleError(f"{folder / WEIGHTS_FILE} holds no tensors: {error}") from error
     _require_same_shapes(folder, model.state_dict(), state)
     model.load_state_dict(state)
     return Bundle(info, model.eval(), charset)

@@ -40,14 +40,13 @@ def normalize(text: str, policy: Normalization) -> str:
         return text
     decomposed = unicodedata.normalize("NFKD", text)
     if policy is Normalization.UNICODE:
-        composed = unicodedata.normalize("NFC", decomposed)
-        visible = (c if not unicodedata.category(c).startswith("C") else " " for c in composed)
-        return " ".join("".join(visible).split())
+        visible = (c for c in decomposed if c.isspace() or unicodedata.category(c)[0] != "C")
+        return " ".join(unicodedata.normalize("NFC", "".join(visible)).split())
     letters = "".join(c for c in decomposed if not unicodedata.combining(c))
     letters = letters.translate(_ASCII_FORMS)
     if policy is Normalization.ALPHANUMERIC:
         return "".join(c for c in letters if c.isascii() and c.isalnum())
-    return "".join(c for c in " ".join(letters.split()) if " " <= c <= "~")
+    return " ".join("".join(c for c in letters if c.isspace() or " " <= c <= "~").split())
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -28,7 +28,7 @@ class Config(BaseModel):
         """Return the resolved settings as YAML that `load_config` reads back unchanged."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
-    def replace(self, **changes: object) -> Self:
+    def replace(self: ConfigT, **changes: object) -> ConfigT:
         """Return a copy with some fields changed, validated like a new one."""
         return type(self).model_validate({**self.model_dump(), **changes})
 
@@ -47,13 +47,11 @@ def load_config(
             unknown (the nearest known one is named), or a value does not fit.
     """
     values = _read_yaml(Path(path)) if path is not None else {}
-    for override in overrides:
-        key, separator, text = override.partition("=")
-        if not separator or not key:
-            raise ConfigError(f"--set takes section.key=value, got {override!r}")
-        keys, value = key.split("."), _parse(override, text)
+    assignments = [_parse(override) for override in overrides]
+    for keys, value in assignments:  # before any is made: only what the file said is dropped
         if len(keys) == 2 and _is_other_kind(cls, values, keys[0], keys[1], value):
             values[keys[0]] = {}
+    for keys, value in assignments:
         _assign(values, keys, value)
     try:
         return cls.model_validate(_with_default_kinds(cls, values))
@@ -77,7 +75,7 @@ def parse_command_line(
     parser = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="settings (section.key = default):\n" + "\n".join(describe(cls)).replace("%", "%%"),
+        epilog="settings (section.key = default):\n" + "\n".join(describe(cls)),
     )
     parser.add_argument(
         "--config",
@@ -131,9 +129,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _parse(override: str, text: str) -> object:
+def _parse(override: str) -> tuple[list[str], object]:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set takes section.key=value, got {override!r}")
     try:
-        return yaml.safe_load(text) if text else ""
+        return key.split("."), yaml.safe_load(text) if text else ""
     except yaml.YAMLError as error:
         raise ConfigError(f"the value in {override!r} is not valid YAML: {error}") from error
 
@@ -152,12 +153,10 @@ def _is_other_kind(
 ) -> bool:
     field = cls.model_fields.get(section)
     given = values.get(section)
-    return (
-        field is not None
-        and field.discriminator == key
-        and isinstance(given, dict)
-        and given.get(key, value) != value
-    )
+    if field is None or field.discriminator != key or not isinstance(given, dict):
+        return False
+    default = value if field.is_required() else getattr(field.get_default(), key)
+    return bool(given.get(key, default) != value)
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: object) -> None:
@@ -175,18 +174,24 @@ def _explain(cls: type[Config], error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] != "extra_forbidden":
+        if problem["type"] == "extra_forbidden":
+            hint = _hint(known, str(problem["loc"][0]), str(problem["loc"][-1]))
+            lines.append(f"{where}: unknown setting; {hint}")
+        elif problem["type"] == "value_error":  # of our own validators, which say what they got
+            lines.append(f"{where}: {problem['ctx']['error']}".removeprefix(": "))
+        else:
             lines.append(f"{where}: {problem['msg']}, got {problem['input']!r}")
-            continue
-        name = str(problem["loc"][-1])
-        section = {key for key in known if key.split(".")[0] == str(problem["loc"][0])}
-        nearest = difflib.get_close_matches(name, [k.split(".")[-1] for k in section], n=1)
-        nearest = nearest or difflib.get_close_matches(
-            name, [k.split(".")[-1] for k in known], n=1, cutoff=0.5
-        )
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else "; --help lists the known ones"
-        lines.append(f"{where}: unknown setting{hint}")
     return "\n".join(lines)
+
+
+def _hint(known: list[str], section: str, name: str) -> str:
+    of_section = [key for key in known if key.split(".")[0] == section]
+    for keys, cutoff in ((of_section, 0.6), (known, 0.5)):
+        by_name = {key.rpartition(".")[2]: key for key in reversed(keys)}
+        nearest = difflib.get_close_matches(name, by_name, n=1, cutoff=cutoff)
+        if nearest:
+            return f"did you mean {by_name[nearest[0]]!r}?"
+    return "--help lists the known ones"
 
 
 def _known_keys(cls: type[Config], prefix: str = "") -> Iterator[str]:

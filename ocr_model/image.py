@@ -18,6 +18,8 @@ from ocr_model.errors import ImageError
 
 ImageInput = bytes | bytearray | memoryview | np.ndarray | Image.Image
 Pixels = UInt8[np.ndarray, "height width 3"]
+ModelInput = UInt8[np.ndarray, "input_height input_width 3"]
+"""Pixels of the geometry's size."""
 
 MAX_PIXELS = 50_000_000
 """Largest picture that is decoded, in pixels (an A4 page at 600 dpi has 35 million)."""
@@ -72,7 +74,7 @@ def decode_image(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Pixels:
         raise ImageError(reason, f"{type(error).__name__}: {error}") from error
 
 
-def fit_image(pixels: Pixels, geometry: ImageGeometry) -> tuple[Pixels, int]:
+def fit_image(pixels: Pixels, geometry: ImageGeometry) -> tuple[ModelInput, int]:
     """Scale `pixels` to the geometry.
 
     Returns:

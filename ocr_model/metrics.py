@@ -17,33 +17,33 @@ _BLEU_ORDER = 4
 class ReadingCounts:
     """Sufficient statistics of a set of readings. Every field adds up."""
 
-    num_words: float = 0
-    num_exact: float = 0
+    num_words: float = 0.0
+    num_exact: float = 0.0
     """Equal to the truth, case and punctuation included."""
-    num_alphanumeric: float = 0
+    num_alphanumeric: float = 0.0
     """Equal after removing all but ASCII letters and digits and folding case: the 36-character
     accuracy of the benchmarks."""
-    num_chars: float = 0
-    num_char_edits: float = 0
-    num_char_matches: float = 0
+    num_chars: float = 0.0
+    num_char_edits: float = 0.0
+    num_char_matches: float = 0.0
     """Positions where truth and reading have the same character."""
-    num_char_positions: float = 0
+    num_char_positions: float = 0.0
     """Length of the longer of truth and reading."""
-    num_terms: float = 0
+    num_terms: float = 0.0
     """White-space separated words of the truth."""
-    num_term_edits: float = 0
-    sum_similarity: float = 0
+    num_term_edits: float = 0.0
+    sum_similarity: float = 0.0
     """Sum of 1 - edits / length of the longer: the 1-NED of ICDAR 2019."""
-    bleu_system_length: float = 0
-    bleu_reference_length: float = 0
-    bleu_correct_1: float = 0
-    bleu_correct_2: float = 0
-    bleu_correct_3: float = 0
-    bleu_correct_4: float = 0
-    bleu_total_1: float = 0
-    bleu_total_2: float = 0
-    bleu_total_3: float = 0
-    bleu_total_4: float = 0
+    bleu_system_length: float = 0.0
+    bleu_reference_length: float = 0.0
+    bleu_correct_1: float = 0.0
+    bleu_correct_2: float = 0.0
+    bleu_correct_3: float = 0.0
+    bleu_correct_4: float = 0.0
+    bleu_total_1: float = 0.0
+    bleu_total_2: float = 0.0
+    bleu_total_3: float = 0.0
+    bleu_total_4: float = 0.0
 
     def __add__(self, other: "ReadingCounts") -> "ReadingCounts":
         return ReadingCounts.from_array(self.to_array() + other.to_array())
@@ -92,7 +92,7 @@ def count_readings(truths: Sequence[str], readings: Sequence[str]) -> ReadingCou
     Raises:
         ValueError: There are not as many readings as truths.
     """
-    counts = ReadingCounts(num_words=len(truths))
+    counts = ReadingCounts(num_words=float(len(truths)))
     for truth, reading in zip(truths, readings, strict=True):
         edits = Levenshtein.distance(truth, reading)
         longer = max(len(truth), len(reading))

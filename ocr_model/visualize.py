@@ -42,7 +42,8 @@ def draw_curves(history: Sequence[dict[str, float]]) -> bytes:
         axes.set(title=title, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-        axes.legend()
+        if axes.get_lines():
+            axes.legend()
         if title in ("accuracy", "error rate"):
             axes.set_ylim(bottom=0)
     return _png(figure)

@@ -5,7 +5,7 @@ import numpy as np
 from pydantic import NonNegativeFloat
 
 from ocr_model.config import Config
-from ocr_model.image import ImageGeometry, Pixels, fit_image
+from ocr_model.image import ImageGeometry, ModelInput, Pixels, fit_image
 
 
 class AugmentConfig(Config):
@@ -27,7 +27,7 @@ class AugmentConfig(Config):
 
 def augment(
     pixels: Pixels, geometry: ImageGeometry, config: AugmentConfig, rng: np.random.Generator
-) -> tuple[Pixels, int]:
+) -> tuple[ModelInput, int]:
     """Distort a word image and fit it to the geometry; the generator decides everything.
 
     Returns:

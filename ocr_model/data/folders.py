@@ -14,6 +14,7 @@ from ocr_model.errors import DatasetError
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 _IMAGE_KEYS = ("image", "file_name", "filename", "image_path", "path", "file", "img")
 _LABEL_KEYS = ("label", "text", "caption", "words", "transcription")
+_VALIDATION_NAMES = ("val", "validation", "valid")
 
 
 @lru_cache(maxsize=8)
@@ -31,7 +32,7 @@ def list_images(
     root = Path(folder)
     if not root.is_dir():
         raise DatasetError(f"there is no folder {folder}")
-    names = ("train", "labels") if subset == "train" else ("val", "validation", "valid")
+    names = ("train", "labels") if subset == "train" else _VALIDATION_NAMES
     for name in names:
         for base in (root / name, root):
             for path in (base / f"{name}.json", base / f"{name}.csv"):
@@ -87,6 +88,7 @@ def _label_by_stem(folder: Path, stem_pattern: str) -> Iterator[tuple[str, str |
     if "label" not in pattern.groupindex:
         raise DatasetError(f"data.stem_pattern {stem_pattern!r} has no group named 'label'")
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in _IMAGE_SUFFIXES:
+        is_validation = any(folder / name in path.parents for name in _VALIDATION_NAMES)
+        if path.suffix.lower() in _IMAGE_SUFFIXES and not is_validation:
             found = pattern.fullmatch(path.stem)
             yield str(path), found["label"] if found else None

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import datasets
 
+from ocr_model.data import folders
 from ocr_model.data.fragments import Rows, Sample
 from ocr_model.errors import DatasetError
 
@@ -38,8 +39,11 @@ def read_rows(
     encoded = table.cast_column(image_column, datasets.Image(decode=False))[rows.tolist()]
     samples = []
     for image, label in zip(encoded[image_column], encoded[label_column], strict=True):
-        data = image and image.get("bytes")
         text = _text(table, label_column, label)
+        if image and not image["bytes"] and image["path"]:  # a folder of files: only their places
+            samples.append(folders.read_sample(image["path"], text))
+            continue
+        data = image and image["bytes"]
         samples.append(Sample(data, text, "" if data else "missing_image"))
     return samples
 

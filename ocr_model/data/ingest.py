@@ -1,10 +1,9 @@
 """Word images through Ray Data: read, decoded and augmented wherever the cluster has CPUs."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, cast
 
-import numpy as np
 import ray
 import ray.data
 from ray.data import DataContext, ExecutionResources
@@ -17,6 +16,11 @@ from ocr_model.data.order import sequential
 _FEW_FRAGMENTS = 64
 _MAX_TASKS = 5_000  # of one execution; Ray Data plans them all at its start
 _POLITE = 19  # niceness
+_VALIDATION = -1
+
+_Span = tuple[int, int, int]
+"""Epoch, first and last step of a training task; or `_VALIDATION`, first and last sample."""
+
 _CACHED_VALIDATION_BYTES = 256 * 2**20
 
 
@@ -66,7 +70,7 @@ class RayData:
         """
         if (epoch, start_step) != self._position:
             self._position = (epoch, start_step)
-            self._train_stream = iter(())
+            self.close()
         for step in range(start_step, self.num_steps):
             batch = next(self._train_stream, None)
             if batch is None:
@@ -78,22 +82,24 @@ class RayData:
 
     def _open_train_stream(self, epoch: int, start_step: int) -> Iterator[Batch]:
         """Stream as many epochs as `_MAX_TASKS` allows, beginning within the first."""
-        local, reference = self._local, self._local_ref
-        per_task = local.train_plan.task_steps(local.world_size)
-        spans = [(epoch, start) for start in range(start_step, self.num_steps, per_task)]
-        for later in range(epoch + 1, self._epochs):
+        per_task = self._local.train_plan.task_steps(self._local.world_size)
+        spans = []
+        for later in range(epoch, self._epochs):
             if len(spans) >= _MAX_TASKS:
                 break
-            spans += [(later, start) for start in range(0, self.num_steps, per_task)]
-        spans_ref = ray.put(spans)
+            first = start_step if later == epoch else 0
+            spans += [
+                (later, start, min(start + per_task, self.num_steps))
+                for start in range(first, self.num_steps, per_task)
+            ]
+        batch_size = self._local.train_plan.batch_size // self._local.world_size
+        return self._stream(spans, batch_size)
 
-        def load(task: int) -> Columns:
-            held: LocalData = ray.get(reference)
-            task_epoch, start = ray.get(spans_ref)[task]
-            stop = min(start + per_task, held.num_steps)
-            return held.train_plan.load_task(task_epoch, start, stop, held.rank, held.world_size)
-
-        return self._stream(load, len(spans), local.train_plan.batch_size // local.world_size)
+    def close(self) -> None:
+        """Stop loading ahead."""
+        if isinstance(self._train_stream, Generator):
+            self._train_stream.close()
+        self._train_stream = iter(())
 
     def validation_batches(self) -> Iterator[Batch]:
         """Yield this rank's validation samples; small sets are decoded once and kept."""
@@ -112,22 +118,13 @@ class RayData:
         self._validation = kept
 
     def _read_validation(self) -> Iterator[Batch]:
-        local, reference = self._local, self._local_ref
+        local = self._local
         size = local.train_plan.batch_size // local.world_size
-        stride = size * local.world_size
-        starts = range(local.rank * size, local.validation_index.num_rows, stride)
+        starts = range(local.rank * size, local.validation_index.num_rows, size * local.world_size)
+        return self._stream([(_VALIDATION, start, start + size) for start in starts], size)
 
-        def load(task: int) -> Columns:
-            held: LocalData = ray.get(reference)
-            references = sequential(held.validation_index, starts[task], starts[task] + size)
-            return held.validation_loader.load(references, epoch=0)
-
-        return self._stream(load, len(starts), size)
-
-    def _stream(
-        self, load: Callable[[int], Columns], num_tasks: int, batch_size: int
-    ) -> Iterator[Batch]:
-        if not num_tasks:
+    def _stream(self, spans: list[_Span], batch_size: int) -> Iterator[Batch]:
+        if not spans:
             return
         context = DataContext.get_current()
         context.enable_progress_bars = False
@@ -135,23 +132,36 @@ class RayData:
         context.execution_options.preserve_order = True
         if self._cpus is not None:
             context.execution_options.resource_limits = ExecutionResources(cpu=self._cpus)
-
-        is_polite = self._is_polite
-
-        def load_rows(rows: dict[str, np.ndarray]) -> Iterator[Columns]:
-            if is_polite:
-                os.setpriority(os.PRIO_PROCESS, 0, _POLITE)
-            for task in rows["id"]:
-                yield load(int(task))
-
-        dataset = ray.data.range(num_tasks, override_num_blocks=num_tasks).map_batches(
-            load_rows,
+        dataset = ray.data.range(len(spans), override_num_blocks=len(spans)).map_batches(
+            load_spans,
             batch_size=None,  # with a number, Ray Data would not fuse this with the read
+            fn_kwargs={
+                "data": self._local_ref,
+                "spans": ray.put(spans),
+                "is_polite": self._is_polite,
+            },
         )
         for columns in dataset.iter_batches(
             batch_size=batch_size, batch_format="numpy", prefetch_batches=2
         ):
             yield Batch.from_columns(cast("Columns", columns))
+
+
+def load_spans(
+    rows: Columns, data: ray.ObjectRef, spans: ray.ObjectRef, is_polite: bool
+) -> Iterator[Columns]:
+    """Load the spans whose numbers are in the column `id`: what one Ray Data task does."""
+    if is_polite:
+        os.setpriority(os.PRIO_PROCESS, 0, _POLITE)
+    local: LocalData = ray.get(data)
+    held: list[_Span] = ray.get(spans)
+    for number in rows["id"]:
+        epoch, start, stop = held[number]
+        if epoch == _VALIDATION:
+            references = sequential(local.validation_index, start, stop)
+            yield local.validation_loader.load(references, epoch=0)
+        else:
+            yield local.train_plan.load_task(epoch, start, stop, local.rank, local.world_size)
 
 
 def scan_in_parallel(

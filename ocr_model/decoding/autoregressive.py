@@ -34,6 +34,8 @@ def decode_greedily(
         logits, weights = step(newest, position)
         probabilities = _mask_unwritable(logits[:, 0].float()).softmax(-1)
         best, chosen = probabilities.max(-1)
+        if position == max_chars:  # no room for more: the word is right if it ends here
+            best = probabilities[:, EOS]
         confidences = torch.where(has_ended, confidences, confidences * best)
         has_ended = has_ended | (chosen == EOS)
         if position == max_chars or bool(has_ended.all()):

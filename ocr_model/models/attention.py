@@ -14,6 +14,13 @@ from ocr_model.errors import ConfigError
 KeyValue = tuple[
     Float[Tensor, "batch kv_heads time head_size"], Float[Tensor, "batch kv_heads time head_size"]
 ]
+MemoryKeyValue = tuple[
+    Float[Tensor, "batch kv_heads tokens head_size"],
+    Float[Tensor, "batch kv_heads tokens head_size"],
+]
+PrefixKeyValue = tuple[  # `_`: the prefix grows from `past` to what is returned
+    Float[Tensor, "batch kv_heads _ head_size"], Float[Tensor, "batch kv_heads _ head_size"]
+]
 
 
 def sinusoidal_positions(num_positions: int, hidden: int) -> Float[Tensor, "positions hidden"]:
@@ -66,7 +73,7 @@ class Attention(nn.Module):
         inputs: Float[Tensor, "batch steps hidden"],
         key_value: KeyValue,
         *,
-        mask: Bool[Tensor, "... steps time"] | None = None,
+        mask: Bool[Tensor, "batch 1 1 time"] | None = None,
         is_causal: bool = False,
         with_weights: bool = False,
     ) -> tuple[Float[Tensor, "batch steps hidden"], Float[Tensor, "batch heads steps time"] | None]:
@@ -103,9 +110,9 @@ class Attention(nn.Module):
 class DecoderCache:
     """What a decoding step need not compute again."""
 
-    memory: list[KeyValue]
+    memory: list[MemoryKeyValue]
     """Keys and values of the image, one per layer; fixed."""
-    past: list[KeyValue | None]
+    past: list[PrefixKeyValue | None]
     """Keys and values of the characters so far, one per layer; grows by one a step."""
     memory_mask: Bool[Tensor, "batch 1 1 tokens"]
     """True where a token may be attended to."""
@@ -134,14 +141,14 @@ class DecoderLayer(nn.Module):
     def forward(
         self,
         inputs: Float[Tensor, "batch steps hidden"],
-        memory: KeyValue,
+        memory: MemoryKeyValue,
         memory_mask: Bool[Tensor, "batch 1 1 tokens"],
         *,
-        past: KeyValue | None = None,
+        past: PrefixKeyValue | None = None,
         with_weights: bool = False,
     ) -> tuple[
         Float[Tensor, "batch steps hidden"],
-        KeyValue,
+        PrefixKeyValue,
         Float[Tensor, "batch heads steps tokens"] | None,
     ]:
         """Return the output, the keys and values so far, and the weights over the image.

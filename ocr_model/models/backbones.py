@@ -1,6 +1,7 @@
 """torchvision's ResNets, with the strides that text needs."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Literal, assert_never
 
 import torch
@@ -56,7 +57,7 @@ class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
         if weights is not None:
             if width != 1.0 or name == "resnet10":
                 raise ConfigError(f"no pretrained weights exist for {name} of width {width}")
-            self.load_state_dict(_state_dict(name, weights), strict=False)
+            self._load_all(name, weights)
         self._layers = ["layer1", "layer2", "layer3", "layer4"][:num_layers]
         for unused in ["layer1", "layer2", "layer3", "layer4"][num_layers:]:
             setattr(self, unused, nn.Identity())
@@ -91,6 +92,13 @@ class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
         channels = int(planes * self._width)
         layer: nn.Sequential = super()._make_layer(block, channels, blocks, stride, dilate)
         return layer
+
+    def _load_all(self, name: ResNetName, weights: str) -> None:
+        try:
+            self.load_state_dict(_state_dict(name, weights))
+        except RuntimeError as error:  # torch lists every tensor that does not fit
+            listed = " ".join(str(error).split())[:300]
+            raise ConfigError(f"weights {weights} are not those of {name}: {listed}") from error
 
     def _set_stride(self, where: str, stride: Stride) -> None:
         if where == "maxpool":
@@ -129,7 +137,7 @@ def _state_dict(name: ResNetName, weights: str) -> dict[str, Tensor]:
     if weights != "imagenet":
         try:
             state: dict[str, Tensor] = torch.load(Path(weights), weights_only=True)
-        except OSError as error:
+        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
             raise ConfigError(f"cannot read pretrained weights {weights}: {error}") from error
     else:
         try:

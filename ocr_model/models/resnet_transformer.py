@@ -4,7 +4,13 @@ from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -60,6 +66,24 @@ class ResNetTransformerConfig(NamedModelConfig):
     """Which head reads."""
     max_chars: NonNegativeInt = 32
     """Longest text that the decoder can write."""
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> "ResNetTransformerConfig":
+        weight = self.decoder_weight if self.decode_with == "decoder" else self.ctc_weight
+        if not weight:
+            raise ValueError(
+                f"decode_with={self.decode_with} reads with a head that {self.decode_with}_weight=0 "
+                "leaves out"
+            )
+        if self.hidden % 4 or self.hidden % self.num_heads:
+            raise ValueError(
+                f"hidden {self.hidden} must be a multiple of num_heads {self.num_heads}, and of 4"
+            )
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError(
+                f"num_heads {self.num_heads} must be a multiple of num_kv_heads {self.num_kv_heads}"
+            )
+        return self
 
     def num_columns(self, width: int) -> int | None:
         """Return the CTC columns where CTC alone must spell the label."""

@@ -1,7 +1,7 @@
 """A run on the terminal: a bar while it trains, a line per epoch."""
 
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -43,7 +43,7 @@ class TrainingConsole:
         self._task = self._bar.add_task("starting workers", total=None)
         self._has_header = False
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "TrainingConsole":
         self._bar.start()
         return self
 

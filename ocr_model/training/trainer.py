@@ -22,9 +22,9 @@ from ray.util.queue import Empty, Queue
 from ocr_model import errors
 from ocr_model.data.index import DatasetIndex, index_dataset
 from ocr_model.data.ingest import RayData, scan_in_parallel
-from ocr_model.data.loading import LocalData, SampleLoader, TrainPlan
 from ocr_model.errors import ClusterError, ConfigError, OCRError
 from ocr_model.training.config import ScalingConfig, TrainConfig
+from ocr_model.training.local_data import build_local_data
 from ocr_model.training.loop import Report, train
 from ocr_model.training.report import write_report
 from ocr_model.training.run_folder import RunFolder
@@ -88,6 +88,7 @@ def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainO
     Raises:
         OCRError: As the loop, and ClusterError where the cluster is too small.
     """
+    _require_lasting_storage(config.run.storage)
     folder = RunFolder(config.run.storage, config.run.name)
     finished = folder.read(OUTCOME_FILE)
     if finished is not None:
@@ -155,6 +156,15 @@ def require_resources(scaling: ScalingConfig) -> tuple[int, dict[str, float]]:
                 "nodes, or set scaling.wait_seconds where an autoscaler adds them"
             )
         time.sleep(1)
+
+
+def _require_lasting_storage(storage: str) -> None:
+    is_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    if is_job and "://" not in storage and not os.path.isabs(storage):  # noqa: PTH117  # or a URI
+        raise ConfigError(
+            f"run.storage={storage} is relative to the copy of the working directory that Ray made "
+            "for this job and deletes; give a folder that all nodes see, or a bucket"
+        )
 
 
 def _missing(num_workers: int, request: dict[str, float]) -> str:
@@ -226,7 +236,7 @@ def _train_worker(setup: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(max(1, _num_cores() // context.get_local_world_size()))
     index: DatasetIndex = ray.get(setup["index"])
     folder = RunFolder(setup["storage"], config.run.name)
-    local = _local_data(config, index, worker)
+    local = build_local_data(config, index, worker)
     trains_on_cpu = worker.device.type == "cpu"
     data = RayData(
         local,
@@ -253,24 +263,9 @@ def _train_worker(setup: dict[str, Any]) -> dict[str, Any]:
             raise  # of a data task, and of this rank alone
         kind = next(base for base in type(error).__mro__ if base.__module__ == errors.__name__)
         return {"error": kind.__name__, "message": str(error)}
+    finally:
+        data.close()
     return {"reason": result.progress.finished, "metrics": result.metrics}
-
-
-def _local_data(config: TrainConfig, index: DatasetIndex, worker: Worker) -> LocalData:
-    training = config.training
-    loader = SampleLoader(
-        config.data, config.text, config.image, index.charset, config.augmentation, training.seed
-    )
-    plan = TrainPlan(
-        index.train,
-        loader,
-        training.batch_size,
-        training.num_streams or worker.world_size,
-        training.shuffle_rows,
-        training.rows_per_task,
-    )
-    undistorted = SampleLoader(config.data, config.text, config.image, index.charset, None)
-    return LocalData(plan, index.validation, undistorted, worker.rank, worker.world_size)
 
 
 def _num_cores() -> int:

@@ -57,7 +57,11 @@ def validate(
             counts += count_readings(batch.labels, [p.text for p in predictions])
             if keep_samples:
                 samples += map(
-                    ReadSample, batch.images, batch.content_width, batch.labels, predictions
+                    ReadSample,
+                    batch.images,
+                    batch.content_width.tolist(),
+                    batch.labels,
+                    predictions,
                 )
         unread = list(batch.unreadable_labels)
         counts += count_readings(unread, [""] * len(unread))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from ocr_model.errors import CheckpointError
 from ocr_model.models.interface import Targets
 
 
+@runtime_checkable  # for the tests, which check types at run time
 class TrainData(Protocol):
     """Where batches come from."""
 

@@ -1,0 +1,171 @@
+"""Tiny data and tiny runs that many rooms share."""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import ray
+import torch
+from PIL import Image
+
+from ocr_model.config import load_config
+from ocr_model.data.index import DatasetIndex, index_dataset
+from ocr_model.data.loading import LocalData
+from ocr_model.data.synthetic.renderer import RendererConfig, WordRenderer
+from ocr_model.training.config import TrainConfig
+from ocr_model.training.local_data import build_local_data
+from ocr_model.training.loop import TrainResult, train
+from ocr_model.training.run_folder import RunFolder
+
+torch.set_num_threads(1)  # tensors here are so small that threads only wait for each other
+
+_TINY = (
+    "run.name=tiny",
+    "data.num_words=64",
+    "data.num_validation_words=24",
+    "text.max_chars=12",
+    "image.width=64",
+    "model.backbone=resnet10",
+    "model.backbone_width=0.125",
+    "model.hidden=32",
+    "model.num_layers=1",
+    "model.num_heads=2",
+    "model.num_kv_heads=2",
+    "model.feed_forward=64",
+    "model.max_chars=12",
+    "training.batch_size=16",
+    "training.epochs=2",
+    "training.precision=fp32",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> Callable[..., TrainConfig]:
+    """Return a function of a storage folder and overrides: a run that takes a second."""
+
+    def build(storage: Path, *overrides: str) -> TrainConfig:
+        return load_config(TrainConfig, None, [*_TINY, f"run.storage={storage}", *overrides])
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One Ray on this machine for all tests that need one."""
+    environment = {
+        "RAY_AUTH_MODE": "disabled",  # no token in anybody's home folder
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+        "RAY_worker_niceness": "0",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        ray.init(
+            address="local",
+            num_cpus=4,
+            object_store_memory=200_000_000,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+        yield
+        ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def local_data() -> Callable[[TrainConfig, DatasetIndex], LocalData]:
+    """Return the function that gives a run its data without Ray."""
+    return build_local_data
+
+
+@pytest.fixture(scope="session")
+def write_words() -> Callable[..., Path]:
+    """Return a function that writes rendered words to a Parquet file with the Hub's schema.
+
+    An image given in `images` takes the place of the rendered one.
+    """
+
+    def write(path: Path, words: Sequence[str], images: dict[int, bytes] | None = None) -> Path:
+        renderer = WordRenderer(RendererConfig())
+        rows = []
+        for number, word in enumerate(words):
+            buffer = io.BytesIO()
+            pixels = renderer.render(word, np.random.default_rng(number))
+            Image.fromarray(pixels).save(buffer, "PNG")
+            content = (images or {}).get(number, buffer.getvalue())
+            rows.append({"bytes": content, "path": None})
+        kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        table = pa.table({"image": pa.array(rows, kind), "label": list(words)})
+        pq.write_table(table, path, row_group_size=50)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def trained_config(
+    tiny_config: Callable[..., TrainConfig],
+    write_words: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> TrainConfig:
+    """Settings of the one run that the tests of what comes after training share."""
+    folder = tmp_path_factory.mktemp("trained")
+    words = [
+        f"{first}{second}{number}" for first in "abcd" for second in "xyz" for number in range(9)
+    ]
+    path = write_words(folder / "<i>words.parquet", words)
+    return tiny_config(
+        folder / "runs",
+        "data.source=parquet",
+        f"data.path='{path}'",
+        "data.validation_fraction=0.25",
+    )
+
+
+@pytest.fixture(scope="session")
+def trained_index(trained_config: TrainConfig) -> DatasetIndex:
+    """Index of the shared run's data."""
+    return index_dataset(trained_config.data, trained_config.text)
+
+
+@pytest.fixture(scope="session")
+def trained_folder(trained_config: TrainConfig) -> RunFolder:
+    """Folder of the shared run."""
+    return RunFolder(trained_config.run.storage, trained_config.run.name)
+
+
+@pytest.fixture(scope="session")
+def trained_result(
+    trained_config: TrainConfig,
+    trained_index: DatasetIndex,
+    trained_folder: RunFolder,
+) -> TrainResult:
+    """How the shared run ended."""
+    data = build_local_data(trained_config, trained_index)
+    return train(trained_config, trained_index.charset, data, trained_folder)
+
+
+@pytest.fixture(scope="session")
+def bundle_path(trained_result: TrainResult, trained_folder: RunFolder) -> Path:
+    """Bundle of the shared run; not to be changed."""
+    assert trained_result.progress.finished
+    assert trained_folder.local_path is not None
+    return trained_folder.local_path / "best"
+
+
+@pytest.fixture(scope="session")
+def plain_picture() -> Callable[..., bytes]:
+    """Return a function of a colour and a format: 24 x 12 pixels of that colour, encoded."""
+
+    def encode(colour: str = "white", kind: str = "PNG") -> bytes:
+        buffer = io.BytesIO()
+        Image.new("RGB", (24, 12), colour).save(buffer, kind)
+        return buffer.getvalue()
+
+    return encode

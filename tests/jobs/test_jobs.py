@@ -1,0 +1,140 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ocr_model.config import load_config
+from ocr_model.training.config import TrainConfig
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*.yaml"))
+
+TINY = (
+    "model.backbone_width=0.125",
+    "model.hidden=32",
+    "model.num_layers=1",
+    "model.num_heads=2",
+    "model.num_kv_heads=1",
+    "model.feed_forward=64",
+    "data.num_words=256",
+    "data.num_validation_words=32",
+    "training.epochs=1",
+    "training.batch_size=32",
+    "image.width=64",
+)
+
+
+def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        arguments,
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "120", **environment},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_loads(path: Path) -> None:
+    assert load_config(TrainConfig, path).run.name
+
+
+def test_no_config_names_a_folder_outside_the_project() -> None:
+    assert all("/data/" not in path.read_text().replace("data.path", "") for path in CONFIGS)
+
+
+def test_help_lists_the_settings_without_starting_ray() -> None:
+    finished = _run(sys.executable, "jobs/train.py", "--help")
+    assert finished.returncode == 0
+    assert "training.early_stopping_patience = 8" in finished.stdout
+
+
+def test_a_wrong_setting_is_one_clear_line() -> None:
+    finished = _run(sys.executable, "jobs/train.py", "--set", "training.epoch=3")
+    assert finished.returncode == 2
+    assert "did you mean 'training.epochs'?" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_a_missing_bundle_is_one_clear_line(tmp_path: Path) -> None:
+    finished = _run(sys.executable, "jobs/evaluate.py", "--set", f"model={tmp_path}")
+    assert finished.returncode == 1
+    assert "BundleError: cannot read" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    environment = {
+        "OCR_CLUSTER_DIR": f"/tmp/ocr-{os.getpid()}",  # Unix sockets allow only short paths
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    started = _run("cluster/local.sh", "up", "2", **environment)
+    assert started.returncode == 0, started.stderr
+    assert "2 nodes are up" in started.stderr
+    pids = [int(pid) for pid in (Path(environment["OCR_CLUSTER_DIR"]) / "pids").read_text().split()]
+    yield environment
+    ended = _run("cluster/local.sh", "down", **environment)
+    assert ended.returncode == 0, ended.stderr
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert not Path(environment["OCR_CLUSTER_DIR"]).exists()
+
+
+def test_a_job_submitted_to_a_cluster_trains_and_its_bundle_reads(
+    cluster: dict[str, str], tmp_path: Path
+) -> None:
+    command = ["cluster/local.sh", "submit", "python", "jobs/train.py", "--set"]
+    settings = [f"run.storage={tmp_path}", "run.name=submitted", "scaling.num_workers=2", *TINY]
+    submitted = _run(*command, *settings, **cluster)
+    assert submitted.returncode == 0, submitted.stdout + submitted.stderr
+    assert "Report:" in submitted.stdout
+    folder = tmp_path / "submitted"
+    assert (folder / "report" / "index.html").is_file()
+    scored = _run(
+        sys.executable, "jobs/evaluate.py", "--set", f"model={folder / 'best'}",
+        "data.num_validation_words=20", f"output={tmp_path / 'words.parquet'}",
+    )  # fmt: skip
+    assert scored.returncode == 0, scored.stderr
+    figures = json.loads(scored.stdout.splitlines()[-1])
+    assert figures["num_words"] == 20
+    assert {"word_accuracy", "word_accuracy_exact", "cer", "wer", "ned", "bleu"} <= figures.keys()
+    assert figures["words_per_second"] > 0
+
+
+def test_a_relative_storage_in_a_submitted_job_is_refused(cluster: dict[str, str]) -> None:
+    submitted = _run("cluster/local.sh", "submit", "python", "jobs/train.py", **cluster)
+    assert submitted.returncode != 0
+    assert "run.storage" in submitted.stdout + submitted.stderr
+
+
+def test_up_twice_is_refused_and_the_cluster_stays(cluster: dict[str, str]) -> None:
+    again = _run("cluster/local.sh", "up", "1", **cluster)
+    assert again.returncode == 1
+    assert "is up already" in again.stderr
+    pids = (Path(cluster["OCR_CLUSTER_DIR"]) / "pids").read_text().split()
+    assert all(psutil.pid_exists(int(pid)) for pid in pids)
+
+
+def test_ctrl_c_ends_a_local_run_and_leaves_no_process(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "jobs/train.py", "--set", f"run.storage={tmp_path}", *TINY],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("validation:"):
+        assert process.poll() is None
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in errors
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive

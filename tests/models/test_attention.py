@@ -1,0 +1,147 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ocr_model.charset import BLANK, EOS, PAD, SOS, UNK
+from ocr_model.decoding.autoregressive import decode_greedily
+from ocr_model.errors import ConfigError
+from ocr_model.models.attention import Attention, TransformerDecoder, sinusoidal_positions_2d
+
+HIDDEN, HEADS, CLASSES, TOKENS = 32, 4, 17, 11
+
+
+def build_decoder(num_kv_heads: int = HEADS) -> TransformerDecoder:
+    torch.manual_seed(0)
+    decoder = TransformerDecoder(
+        CLASSES,
+        HIDDEN,
+        num_layers=2,
+        num_heads=HEADS,
+        num_kv_heads=num_kv_heads,
+        feed_forward=64,
+        dropout=0.1,
+        max_steps=10,
+    )
+    with torch.no_grad():
+        decoder.classifier.bias[EOS] -= 1  # an untrained one often ends at once
+    return decoder.eval()
+
+
+def draw_memory(batch: int = 3) -> tuple[Tensor, Tensor]:
+    memory = torch.randn(batch, TOKENS, HIDDEN, generator=torch.Generator().manual_seed(1))
+    is_padding = torch.arange(TOKENS) >= torch.tensor([TOKENS, 6, 1])[:batch, None]
+    return memory, is_padding
+
+
+def copy_to_torch(attention: Attention) -> nn.MultiheadAttention:
+    """Build torch's own multi-head attention, with shared heads written out."""
+    shares = attention.num_heads // attention.num_kv_heads
+    shape = (2, attention.num_kv_heads, attention.head_size)
+    weight = attention.key_value.weight.view(*shape, HIDDEN).repeat_interleave(shares, dim=1)
+    bias = attention.key_value.bias.view(shape).repeat_interleave(shares, dim=1)
+    expected = nn.MultiheadAttention(HIDDEN, attention.num_heads, batch_first=True)
+    with torch.no_grad():
+        expected.in_proj_weight.copy_(
+            torch.cat([attention.query.weight, weight.reshape(-1, HIDDEN)])
+        )
+        expected.in_proj_bias.copy_(torch.cat([attention.query.bias, bias.flatten()]))
+        expected.out_proj.load_state_dict(attention.output.state_dict())
+    return expected.eval()
+
+
+@pytest.mark.parametrize("num_kv_heads", [4, 2, 1])
+def test_attention_equals_torchs_with_shared_heads_written_out(num_kv_heads: int) -> None:
+    torch.manual_seed(0)
+    attention = Attention(HIDDEN, HEADS, num_kv_heads, 0.0).eval()
+    inputs = torch.randn(3, 5, HIDDEN)
+    memory, is_padding = draw_memory()
+    expected, expected_weights = copy_to_torch(attention)(
+        inputs, memory, memory, key_padding_mask=is_padding, average_attn_weights=False
+    )
+    found, weights = attention(
+        inputs, attention.project(memory), mask=~is_padding[:, None, None, :], with_weights=True
+    )
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert torch.allclose(weights, expected_weights, atol=1e-6)
+
+
+def test_the_fused_kernel_and_the_weights_path_agree() -> None:
+    torch.manual_seed(0)
+    attention = Attention(HIDDEN, HEADS, 2, 0.0).eval()
+    inputs = torch.randn(3, 5, HIDDEN)
+    memory, is_padding = draw_memory()
+    mask = ~is_padding[:, None, None, :]
+    fused, none = attention(inputs, attention.project(memory), mask=mask)
+    explicit, weights = attention(inputs, attention.project(memory), mask=mask, with_weights=True)
+    assert none is None
+    assert torch.allclose(fused, explicit, atol=1e-6)
+    assert torch.allclose(weights.sum(-1), torch.ones(3, HEADS, 5))
+    assert not weights.masked_select(~mask).any()
+
+
+@pytest.mark.parametrize(("num_heads", "num_kv_heads"), [(5, 5), (4, 3), (4, 8)])
+def test_heads_that_do_not_divide_are_a_config_error(num_heads: int, num_kv_heads: int) -> None:
+    with pytest.raises(ConfigError, match=f"num_kv_heads {num_kv_heads}"):
+        Attention(HIDDEN, num_heads, num_kv_heads, 0.0)
+
+
+def test_later_characters_do_not_change_earlier_logits() -> None:
+    decoder = build_decoder()
+    class_ids = torch.randint(5, CLASSES, (3, 8), generator=torch.Generator().manual_seed(2))
+    changed = class_ids.clone()
+    changed[:, 5:] = (changed[:, 5:] - 5 + 1) % (CLASSES - 5) + 5
+    with torch.no_grad():
+        before, _ = decoder(class_ids, decoder.start(*draw_memory()))
+        after, _ = decoder(changed, decoder.start(*draw_memory()))
+    assert torch.equal(before[:, :5], after[:, :5])
+    assert not torch.allclose(before[:, 5:], after[:, 5:])
+
+
+def test_cross_attention_weights_sum_to_one_over_what_is_picture() -> None:
+    decoder = build_decoder()
+    memory, is_padding = draw_memory()
+    class_ids = torch.full((3, 4), SOS)
+    with torch.no_grad():
+        _, weights = decoder(class_ids, decoder.start(memory, is_padding), with_weights=True)
+    assert weights is not None
+    assert weights.shape == (3, 2, HEADS, 4, TOKENS)
+    assert torch.allclose(weights.sum(-1), torch.ones(3, 2, HEADS, 4))
+    assert not weights.movedim(-1, 1)[is_padding].any()
+
+
+@pytest.mark.parametrize("num_kv_heads", [4, 2, 1])
+def test_decoding_with_the_cache_equals_decoding_the_whole_prefix_anew(num_kv_heads: int) -> None:
+    decoder = build_decoder(num_kv_heads)
+    memory, is_padding = draw_memory()
+    cache = decoder.start(memory, is_padding)
+    prefix = torch.zeros(3, 0, dtype=torch.long)
+
+    def step_anew(newest: Tensor, position: int) -> tuple[Tensor, None]:
+        nonlocal prefix
+        prefix = torch.cat([prefix, newest], dim=1)
+        assert prefix.shape[1] == position + 1
+        logits, _ = decoder(prefix, decoder.start(memory, is_padding))
+        return logits[:, -1:], None
+
+    with torch.no_grad():
+        cached = decode_greedily(
+            lambda ids, position: decoder(ids, cache, position=position),
+            batch_size=3,
+            max_chars=9,
+            device=memory.device,
+        )
+        anew = decode_greedily(step_anew, batch_size=3, max_chars=9, device=memory.device)
+    assert cached.num_chars.max() > 2
+    assert torch.equal(cached.class_ids, anew.class_ids)
+    assert torch.allclose(cached.char_confidences, anew.char_confidences, atol=1e-5)
+    assert torch.allclose(cached.confidences, anew.confidences, rtol=1e-4)
+    assert not torch.isin(cached.class_ids, torch.tensor([UNK, SOS, EOS, BLANK])).any()
+    assert ((cached.class_ids != PAD).sum(1) == cached.num_chars).all()
+
+
+def test_every_place_of_the_map_has_a_code_of_its_own() -> None:
+    codes = sinusoidal_positions_2d(2, 32, 64)
+    assert codes.shape == (64, 64)
+    assert torch.cdist(codes, codes).fill_diagonal_(1.0).min() > 0.1
+    assert torch.equal(codes[0, :32], codes[31, :32])  # a row
+    assert torch.equal(codes[0, 32:], codes[32, 32:])  # a column

@@ -1,0 +1,314 @@
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+import yaml
+from pydantic import Field, PositiveInt, ValidationError
+
+from ocr_model.config import Config, describe, load_config, parse_command_line
+from ocr_model.data.sources import MJSynthSource, ParquetSource, SyntheticSource
+from ocr_model.errors import ConfigError
+from ocr_model.models.crnn import CRNNConfig
+from ocr_model.models.resnet_transformer import ResNetTransformerConfig
+from ocr_model.training.config import TrainConfig
+
+
+class Square(Config):
+    kind: Literal["square"] = "square"
+    side: PositiveInt = 2
+
+
+class Circle(Config):
+    kind: Literal["circle"] = "circle"
+    radius: float = 1.0
+
+
+class Paint(Config):
+    colour: str | None = "red"
+    """Share of 100% pigment."""
+    layers: PositiveInt = 1
+    tints: list[str] = []
+
+
+class Drawing(Config):
+    title: str = "untitled"
+    shape: Annotated[Square | Circle, Field(discriminator="kind")] = Square()
+    paint: Paint = Paint()
+
+
+class Framed(Config):
+    width: int
+    shape: Annotated[Square | Circle, Field(discriminator="kind")]
+
+
+def _write(folder: Path, text: str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_hold_where_nothing_is_said() -> None:
+    assert load_config(Drawing) == Drawing()
+
+
+def test_an_override_wins_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    path = _write(tmp_path, "title: file\npaint:\n  layers: 3\n  colour: blue\n")
+    drawing = load_config(Drawing, path, ["paint.layers=4"])
+    assert drawing == Drawing(title="file", paint=Paint(layers=4, colour="blue"))
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("paint.colour=null", Paint(colour=None)),
+        ("paint.colour=", Paint(colour="")),
+        ("paint.colour=a=b", Paint(colour="a=b")),
+        ("paint.tints=[a, b]", Paint(tints=["a", "b"])),
+        ("paint.layers=3", Paint(layers=3)),
+        ("paint={layers: 5}", Paint(layers=5)),
+    ],
+)
+def test_values_of_overrides_are_read_as_yaml(override: str, expected: Paint) -> None:
+    assert load_config(Drawing, None, [override]).paint == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("paint.layer=3", r"paint\.layer: unknown setting; did you mean 'paint\.layers'"),
+        ("tilte=x", r"tilte: unknown setting; did you mean 'title'"),
+        ("pant.layers=3", r"pant: unknown setting; did you mean 'paint'"),
+        ("layers=3", r"layers: unknown setting; did you mean 'paint\.layers'"),
+        ("shape.sid=3", r"shape\.square\.sid: unknown setting; did you mean 'shape\.side'"),
+        ("paint.zzz=3", r"paint\.zzz: unknown setting; --help lists the known ones"),
+        ("paint.layers=0", r"paint\.layers: .*greater than 0, got 0"),
+        ("paint.layers=many", r"paint\.layers: .*integer.*, got 'many'"),
+        ("shape.kind=star", r"shape: .*'square', 'circle'"),
+        ("paint.layers", r"--set takes section\.key=value, got 'paint\.layers'"),
+        ("=3", r"--set takes section\.key=value, got '=3'"),
+        ("title.size=3", r"title: .*string"),
+        ("paint.tints=[a", r"the value in 'paint\.tints=\[a' is not valid YAML"),
+    ],
+)
+def test_a_wrong_override_is_named(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(Drawing, None, [override])
+
+
+def test_all_faults_are_named_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(Drawing, None, ["paint.layers=0", "tilte=x"])
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_an_override_cannot_enter_a_value_as_a_section(tmp_path: Path) -> None:
+    path = _write(tmp_path, "title: file\n")
+    with pytest.raises(ConfigError, match=r"title\.size: 'title' holds a value, not a section"):
+        load_config(Drawing, path, ["title.size=3"])
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read config .*none\.yaml: No such file"):
+        load_config(Drawing, tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n- b\n", "must hold a mapping of settings, got list"),
+        ("just words", "must hold a mapping of settings, got str"),
+        ("title: [", "is not valid YAML"),
+    ],
+)
+def test_a_file_that_holds_no_settings_is_an_error(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(Drawing, _write(tmp_path, text))
+
+
+def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
+    assert load_config(Drawing, _write(tmp_path, "# nothing yet\n")) == Drawing()
+
+
+def test_a_section_that_does_not_say_its_kind_is_of_the_defaults(tmp_path: Path) -> None:
+    assert load_config(Drawing, None, ["shape.side=7"]).shape == Square(side=7)
+    assert load_config(Drawing, _write(tmp_path, "shape:\n  side: 8\n")).shape == Square(side=8)
+
+
+def test_a_required_section_must_say_its_kind() -> None:
+    with pytest.raises(ConfigError, match=r"shape: .*discriminator 'kind'"):
+        load_config(Framed, None, ["width=3", "shape.side=7"])
+    assert load_config(Framed, None, ["width=3", "shape.kind=circle"]).shape == Circle()
+
+
+@pytest.mark.parametrize("file_says_its_kind", [True, False])
+def test_another_kind_drops_what_the_file_said_about_the_former(
+    tmp_path: Path, file_says_its_kind: bool
+) -> None:
+    kind = "  kind: square\n" if file_says_its_kind else ""
+    path = _write(tmp_path, f"title: file\nshape:\n{kind}  side: 5\n")
+    drawing = load_config(Drawing, path, ["shape.kind=circle", "shape.radius=3"])
+    assert drawing == Drawing(title="file", shape=Circle(radius=3.0))
+
+
+def test_another_kind_keeps_overrides_that_stand_before_it(tmp_path: Path) -> None:
+    path = _write(tmp_path, "shape:\n  kind: square\n  side: 5\n")
+    drawing = load_config(Drawing, path, ["shape.radius=3", "shape.kind=circle"])
+    assert drawing.shape == Circle(radius=3.0)
+
+
+def test_the_same_kind_again_keeps_what_the_file_said(tmp_path: Path) -> None:
+    path = _write(tmp_path, "shape:\n  side: 5\n")
+    assert load_config(Drawing, path, ["shape.kind=square"]).shape == Square(side=5)
+
+
+def test_settings_come_back_from_their_yaml(tmp_path: Path) -> None:
+    drawing = Drawing(title="ünï: #1", shape=Circle(radius=1e-7), paint=Paint(colour=None))
+    assert load_config(Drawing, _write(tmp_path, drawing.to_yaml())) == drawing
+    assert list(yaml.safe_load(drawing.to_yaml())) == ["title", "shape", "paint"]
+
+
+def test_settings_cannot_be_changed_in_place() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Drawing().title = "other"  # type: ignore[misc]  # what is tested
+
+
+def test_a_changed_copy_is_validated() -> None:
+    assert Drawing().replace(title="other") == Drawing(title="other")
+    with pytest.raises(ValidationError, match="greater than 0"):
+        Paint().replace(layers=0)
+
+
+def test_a_command_line_gives_settings(tmp_path: Path) -> None:
+    path = _write(tmp_path, "title: file\n")
+    arguments = ["--config", str(path), "--set", "paint.layers=2", "shape.side=3"]
+    drawing = parse_command_line(Drawing, "Draw.", [*arguments, "--set", "paint.colour=blue"])
+    assert drawing.title == "file"
+    assert drawing.paint == Paint(layers=2, colour="blue")
+    assert drawing.shape == Square(side=3)
+
+
+def test_a_command_line_without_a_file_reads_the_jobs_own(tmp_path: Path) -> None:
+    path = _write(tmp_path, "title: own\n")
+    assert parse_command_line(Drawing, "Draw.", [], default_config=path).title == "own"
+
+
+def test_a_wrong_command_line_exits_with_status_2_and_one_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_command_line(Drawing, "Draw.", ["--set", "paint.layer=2"])
+    assert caught.value.code == 2
+    shown = capsys.readouterr()
+    assert shown.err.endswith("paint.layer: unknown setting; did you mean 'paint.layers'?\n")
+    assert shown.err.count("\n") == 1
+    assert not shown.out
+
+
+def test_help_lists_every_key_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_command_line(Drawing, "Draw a shape.", ["--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert "Draw a shape." in shown
+    for line in (
+        'title = "untitled"',
+        "-- shape: Square",
+        "shape.side = 2",
+        "-- shape: Circle",
+        "shape.radius = 1.0",
+        'paint.colour = "red"',
+        "Share of 100% pigment.",
+        "paint.tints = []",
+    ):
+        assert line in shown
+
+
+def test_a_setting_without_a_default_is_shown_as_required() -> None:
+    assert "  width = (required)" in list(describe(Framed))
+
+
+def test_help_of_a_training_run_names_each_source_and_model() -> None:
+    listed = "\n".join(describe(TrainConfig))
+    for key in (
+        "run.storage",
+        "data.source",
+        "data.num_words",
+        "data.stem_pattern",
+        "text.normalization",
+        "model.backbone",
+        "model.strides",
+        "training.teacher_forcing.end",
+        "scaling.num_workers",
+    ):
+        assert f"  {key} = " in listed
+
+
+def test_a_training_run_comes_back_from_its_yaml(tmp_path: Path) -> None:
+    config = load_config(
+        TrainConfig,
+        None,
+        [
+            "data.source=parquet",
+            "data.path=[a.parquet, b.parquet]",
+            "model.name=crnn",
+            "text.normalization=printable",
+            "optimizer.learning_rate=1e-5",
+        ],
+    )
+    assert config.data == ParquetSource(source="parquet", path=["a.parquet", "b.parquet"])
+    assert config.optimizer.learning_rate == 1e-5
+    assert load_config(TrainConfig, _write(tmp_path, config.to_yaml())) == config
+
+
+def test_the_source_and_model_of_a_file_can_be_replaced_from_the_command_line(
+    tmp_path: Path,
+) -> None:
+    path = _write(tmp_path, "data:\n  num_words: 50\nmodel:\n  backbone: resnet10\n")
+    config = load_config(TrainConfig, path)
+    assert isinstance(config.data, SyntheticSource)
+    assert isinstance(config.model, ResNetTransformerConfig)
+    replaced = load_config(TrainConfig, path, ["data.source=mjsynth", "model.name=crnn"])
+    assert replaced.data == MJSynthSource(source="mjsynth")
+    assert replaced.model == CRNNConfig()
+
+
+def test_an_unknown_training_setting_names_the_nearest_of_its_section() -> None:
+    with pytest.raises(ConfigError, match=r"training\.epoch: .*did you mean 'training\.epochs'"):
+        load_config(TrainConfig, None, ["training.epoch=3"])
+    with pytest.raises(ConfigError, match=r"did you mean 'optimizer\.learning_rate'"):
+        load_config(TrainConfig, None, ["training.learning_rate=3"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["model.name=crnn", "training.label_smoothing=0.1"],
+            "^crnn trains by CTC: .*label_smoothing .* have no effect$",
+        ),
+        (
+            ["model.name=crnn", "training.teacher_forcing.end=0.5"],
+            "^crnn trains by CTC: .*teacher_forcing have no effect$",
+        ),
+        (
+            ["text.max_chars=40", "model.max_chars=30"],
+            r"model\.max_chars 30 is below text\.max_chars 40",
+        ),
+        (["run.name=a/b"], r"run\.name: .*pattern"),
+        (["optimizer.warmup=1"], r"optimizer\.warmup: .*less than 1"),
+        (["training.epochs=0"], r"training\.epochs: .*greater than 0"),
+        (["data.validation_fraction=1"], r"validation_fraction: .*less than 1"),
+        (["data.source=parquet"], r"data\.parquet\.path: Field required"),
+    ],
+)
+def test_training_settings_without_effect_or_sense_are_errors(
+    overrides: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(TrainConfig, None, overrides)
+
+
+def test_training_settings_at_the_border_are_accepted() -> None:
+    load_config(TrainConfig, None, ["text.max_chars=32", "model.max_chars=32"])
+    load_config(TrainConfig, None, ["model.name=crnn", "text.max_chars=40"])
+    load_config(TrainConfig, None, ["training.label_smoothing=0.1"])

@@ -1,0 +1,252 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from ocr_model.errors import ImageError
+from ocr_model.image import ImageGeometry, content_columns, decode_image, fit_image
+
+RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
+MAGIC_NUMBERS = [
+    b"",
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
+    b"\xff\xd8\xff\xe0\x00\x10JFIF\x00",
+    b"GIF89a",
+    b"BM",
+    b"II*\x00\x08\x00\x00\x00",
+    b"RIFF\x40\x00\x00\x00WEBPVP8 ",
+]
+
+
+def _encode(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _halves() -> Image.Image:
+    image = Image.new("RGB", (32, 16), RED)
+    image.paste(BLUE, (16, 0, 32, 16))
+    return image
+
+
+def _assert_close(pixel: np.ndarray, colour: tuple[int, int, int]) -> None:
+    np.testing.assert_allclose(pixel.astype(int), colour, atol=4)
+
+
+def test_exif_orientation_is_applied() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate clockwise to see it upright
+    pixels = decode_image(_encode(_halves(), "JPEG", quality=95, exif=exif))
+    assert pixels.shape == (32, 16, 3)
+    _assert_close(pixels[4, 8], RED)
+    _assert_close(pixels[28, 8], BLUE)
+
+
+def test_a_palette_is_looked_up() -> None:
+    image = _halves().quantize(2)
+    assert image.mode == "P"
+    pixels = decode_image(_encode(image, "PNG"))
+    _assert_close(pixels[0, 0], RED)
+    _assert_close(pixels[0, 31], BLUE)
+
+
+def test_transparency_is_laid_over_white() -> None:
+    image = Image.new("RGBA", (3, 1))
+    image.putdata([(*RED, 255), (*RED, 128), (*RED, 0)])
+    pixels = decode_image(_encode(image, "PNG"))
+    assert pixels[0].tolist() == [[255, 0, 0], [255, 127, 127], [255, 255, 255]]
+
+
+def test_a_transparent_palette_entry_becomes_white() -> None:
+    image = _halves().quantize(2)
+    hole = image.getpixel((0, 0))
+    pixels = decode_image(_encode(image, "PNG", transparency=hole))
+    _assert_close(pixels[0, 0], WHITE)
+    _assert_close(pixels[0, 31], BLUE)
+
+
+def test_a_cmyk_jpeg_is_converted() -> None:
+    image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    pixels = decode_image(_encode(image, "JPEG", quality=95))
+    _assert_close(pixels[8, 8], RED)
+
+
+def test_sixteen_bits_are_scaled_to_eight() -> None:
+    image = Image.fromarray(np.array([[0, 0x7F00, 0xFFFF]], np.uint16))
+    assert image.mode == "I;16"
+    pixels = decode_image(_encode(image, "PNG"))
+    assert pixels.tolist() == [[[0] * 3, [127] * 3, [255] * 3]]
+
+
+def test_one_bit_and_grey_pictures_become_rgb() -> None:
+    grey = decode_image(_encode(Image.new("L", (4, 2), 90), "PNG"))
+    one_bit = decode_image(_encode(Image.new("1", (4, 2), 1), "PNG"))
+    assert grey.shape == one_bit.shape == (2, 4, 3)
+    assert (grey == 90).all()
+    assert (one_bit == 255).all()
+
+
+def test_the_first_frame_of_a_gif_is_taken() -> None:
+    first, second = Image.new("RGB", (8, 8), RED), Image.new("RGB", (8, 8), BLUE)
+    data = _encode(first, "GIF", save_all=True, append_images=[second], duration=100)
+    pixels = decode_image(data)
+    _assert_close(pixels[4, 4], RED)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_any_buffer_of_bytes_is_read(kind: type) -> None:
+    data = _encode(_halves(), "PNG")
+    np.testing.assert_array_equal(decode_image(kind(data)), np.asarray(_halves()))
+
+
+def test_an_open_picture_is_read_like_its_bytes() -> None:
+    np.testing.assert_array_equal(decode_image(_halves()), np.asarray(_halves()))
+
+
+def test_a_picture_cut_short_is_truncated() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    data = _encode(Image.fromarray(noise), "JPEG")
+    with pytest.raises(ImageError) as caught:
+        decode_image(data[: len(data) // 2])
+    assert caught.value.reason == "truncated"
+
+
+def test_more_pixels_than_allowed_are_refused() -> None:
+    with pytest.raises(ImageError, match="32x16, at most 511 pixels") as caught:
+        decode_image(_encode(_halves(), "PNG"), max_pixels=511)
+    assert caught.value.reason == "too_large"
+    assert decode_image(_encode(_halves(), "PNG"), max_pixels=512).shape == (16, 32, 3)
+
+
+def test_a_decompression_bomb_is_refused_by_its_header() -> None:
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n"
+    for name, content in ((b"IHDR", header), (b"IDAT", b"")):
+        chunk = name + content
+        bomb += struct.pack(">I", len(content)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    with pytest.raises(ImageError) as caught:
+        decode_image(bomb)
+    assert caught.value.reason == "too_large"
+
+
+def test_zero_bytes_are_empty() -> None:
+    with pytest.raises(ImageError, match="empty: zero bytes"):
+        decode_image(b"")
+
+
+def test_bytes_of_no_format_are_not_an_image() -> None:
+    with pytest.raises(ImageError) as caught:
+        decode_image(b"<html>404</html>")
+    assert caught.value.reason == "not_an_image"
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0), (5,), (2, 5, 5, 3), (5, 5, 2)])
+def test_an_array_without_a_picture_in_it_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ImageError) as caught:
+        decode_image(np.zeros(shape, np.uint8))
+    assert caught.value.reason == "bad_array"
+
+
+def test_an_array_of_floats_is_refused() -> None:
+    with pytest.raises(ImageError, match="float64, expected uint8"):
+        decode_image(np.zeros((2, 2, 3)))
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (2, 4, 1), (2, 4, 3)])
+def test_grey_and_rgb_arrays_become_rgb(shape: tuple[int, ...]) -> None:
+    pixels = decode_image(np.full(shape, 90, np.uint8))
+    assert pixels.shape == (2, 4, 3)
+    assert (pixels == 90).all()
+
+
+def test_an_array_with_alpha_is_laid_over_white() -> None:
+    pixels = decode_image(np.array([[[255, 0, 0, 255], [255, 0, 0, 0]]], np.uint8))
+    assert pixels.tolist() == [[[255, 0, 0], [255, 255, 255]]]
+
+
+def test_an_array_of_sixteen_bits_is_scaled() -> None:
+    pixels = decode_image(np.array([[0, 0x7F00, 0xFFFF]], np.uint16))
+    assert pixels[0, :, 0].tolist() == [0, 127, 255]
+
+
+def test_floating_point_pixels_are_undecodable() -> None:
+    with pytest.raises(ImageError, match="no defined range"):
+        decode_image(_encode(Image.new("F", (4, 4), 0.5), "TIFF"))
+
+
+@settings(deadline=None, database=None)
+@given(st.sampled_from(MAGIC_NUMBERS), st.binary(max_size=200))
+def test_random_bytes_give_an_image_error_and_nothing_else(magic: bytes, noise: bytes) -> None:
+    with pytest.raises(ImageError):
+        decode_image(magic + noise, max_pixels=10_000)
+
+
+@settings(deadline=None, database=None)
+@given(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]), st.data())
+def test_a_damaged_picture_gives_pixels_or_an_image_error(kind: str, data: st.DataObject) -> None:
+    damaged = bytearray(_encode(_halves(), kind))
+    places = st.integers(0, len(damaged) - 1)
+    for place in data.draw(st.lists(places, min_size=1, max_size=4)):
+        damaged[place] ^= 0xFF
+    try:
+        pixels = decode_image(damaged, max_pixels=10_000)
+    except ImageError as error:
+        assert error.reason in {"truncated", "undecodable", "not_an_image", "too_large"}
+    else:
+        assert pixels.dtype == np.uint8
+        assert pixels.ndim == 3
+
+
+@settings(deadline=None, database=None, max_examples=30)
+@given(
+    st.integers(1, 80),
+    st.integers(1, 300),
+    st.sampled_from(["stretch", "pad"]),
+    st.sampled_from(["PNG", "JPEG"]),
+)
+def test_the_same_bytes_give_the_same_pixels_in_the_wanted_shape(
+    height: int, width: int, fit: str, kind: str
+) -> None:
+    rng = np.random.default_rng([height, width])
+    data = _encode(Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)), kind)
+    geometry = ImageGeometry.model_validate({"fit": fit})
+    first, first_columns = fit_image(decode_image(data), geometry)
+    again, again_columns = fit_image(decode_image(bytearray(data)), geometry)
+    np.testing.assert_array_equal(first, again)
+    assert first.shape == (32, 128, 3)
+    assert first_columns == again_columns == content_columns(height, width, geometry)
+
+
+def test_stretching_fills_the_width() -> None:
+    fitted, columns = fit_image(np.asarray(_halves()), ImageGeometry(height=8, width=64))
+    assert fitted.shape == (8, 64, 3)
+    assert columns == 64
+    _assert_close(fitted[4, 10], RED)
+    _assert_close(fitted[4, 54], BLUE)
+
+
+def test_padding_keeps_the_aspect_and_says_where_it_begins() -> None:
+    geometry = ImageGeometry(height=8, width=64, fit="pad")
+    fitted, columns = fit_image(np.asarray(_halves()), geometry)
+    assert columns == 16
+    _assert_close(fitted[4, 15], BLUE)
+    assert (fitted[:, 16:] == 127).all()
+
+
+def test_padding_squeezes_what_is_too_wide_and_keeps_a_column_of_what_is_too_narrow() -> None:
+    geometry = ImageGeometry(height=8, width=64, fit="pad")
+    assert fit_image(np.zeros((10, 400, 3), np.uint8), geometry)[1] == 64
+    assert fit_image(np.zeros((400, 1, 3), np.uint8), geometry)[1] == 1
+
+
+def test_fitting_does_not_change_its_input() -> None:
+    pixels = np.full((32, 128, 3), 5, np.uint8)
+    fitted, _ = fit_image(pixels, ImageGeometry())
+    fitted[:] = 9
+    assert (pixels == 5).all()

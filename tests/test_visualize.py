@@ -1,0 +1,76 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ocr_model.visualize import draw_attention, draw_curves, draw_samples, overlay_heatmap
+
+IMAGE = np.full((32, 128, 3), 200, np.uint8)
+
+
+def _size(png: bytes) -> tuple[int, int]:
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.format == "PNG"
+        image.load()
+        return image.size
+
+
+def _entry(epoch: int, **others: float) -> dict[str, float]:
+    return {"epoch": float(epoch), "train/loss": 2.0, "validation/loss": 1.5, **others}
+
+
+def test_curves_fill_a_picture_of_twelve_by_seven_inches() -> None:
+    history = [_entry(0, **{"validation/cer": 0.4}), _entry(1, **{"validation/cer": 0.2})]
+    assert _size(draw_curves(history)) == (1320, 770)
+
+
+def test_curves_of_a_run_without_epochs_are_drawn_empty() -> None:
+    assert _size(draw_curves([])) == (1320, 770)
+
+
+def test_curves_that_some_epochs_lack_are_left_out() -> None:
+    assert draw_curves([_entry(0)]) == draw_curves([_entry(0, unknown=3.0)])
+
+
+@pytest.mark.parametrize(("num_samples", "num_rows"), [(0, 1), (1, 1), (4, 1), (5, 2)])
+def test_a_sample_sheet_grows_by_rows(num_samples: int, num_rows: int) -> None:
+    texts, confidences = ["word"] * num_samples, [0.5] * num_samples
+    width, height = _size(draw_samples([IMAGE] * num_samples, texts, texts, confidences))
+    assert width == 1364
+    assert height == pytest.approx(110 * 1.15 * num_rows, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("truth", "reading"),
+    [("$5", "$5"), ("$a_b$", "$^$"), (r"\$x", "$$"), ("word", ""), ("", "")],
+)
+def test_any_text_can_be_a_title(truth: str, reading: str) -> None:
+    assert _size(draw_samples([IMAGE], [truth], [reading], [1.0]))[0] == 1364
+
+
+def test_a_wrong_reading_looks_different_from_a_right_one() -> None:
+    right = draw_samples([IMAGE], ["word"], ["word"], [0.9])
+    wrong = draw_samples([IMAGE], ["ward"], ["word"], [0.9])
+    assert right != wrong
+
+
+@pytest.mark.parametrize(("text", "num_rows"), [("", 1), ("a", 2), ("$b$", 2), ("abcd", 3)])
+def test_attention_has_a_panel_per_character(text: str, num_rows: int) -> None:
+    weights = np.random.default_rng(0).random((2, 3, len(text), 2, 32))
+    width, height = _size(draw_attention(IMAGE, text, weights))
+    assert width == pytest.approx(110 * 3.4 * 3, abs=2)
+    assert height == pytest.approx(110 * 1.25 * num_rows, abs=2)
+
+
+def test_a_heatmap_lights_up_where_its_weight_is() -> None:
+    heat = np.zeros((1, 4))
+    heat[0, 3] = 1.0
+    overlay = overlay_heatmap(IMAGE, heat)
+    assert overlay.shape == IMAGE.shape
+    assert overlay[:, 112:].mean() > overlay[:, :48].mean() + 50
+
+
+def test_a_heatmap_without_weight_is_dark_everywhere() -> None:
+    overlay = overlay_heatmap(IMAGE, np.zeros((2, 4)))
+    assert (overlay == overlay[0, 0]).all()
