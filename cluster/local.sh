@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A real Ray cluster of several node processes on this machine, for trying and testing.
 #
-#   uv run cluster/local.sh up 2                              two nodes, loopback only
+#   uv run cluster/local.sh up 2                              two nodes, behind a token
 #   uv run cluster/local.sh submit python jobs/train.py ...   `ray job submit` to it
 #   uv run cluster/local.sh down                              end what `up` started
 #
@@ -81,19 +81,24 @@ submit() {
   ray job submit --address="$(cat "$state/address")" --working-dir . -- "$@"
 }
 
+signal_all() { # signal_all NAME: to the process groups that `up` started, and no others
+  local pid
+  while read -r pid; do kill "-$1" -- "-$pid" 2>/dev/null || true; done <"$state/pids"
+}
+
+any_alive() {
+  ps -eo pgid=,stat= | awk 'NR == FNR { ours[$1] } NR > FNR && $1 in ours && $2 !~ /^Z/ { found = 1 }
+    END { exit !found }' "$state/pids" -
+}
+
 down() {
   [[ -e $state/pids ]] || { say "no cluster is up"; return; }
-  local pid
-  while read -r pid; do kill -TERM -- "-$pid" 2>/dev/null || true; done <"$state/pids"
+  signal_all TERM
   for _ in $(seq 40); do
-    alive=0
-    while read -r pid; do
-      if kill -0 -- "-$pid" 2>/dev/null; then alive=1; fi
-    done <"$state/pids"
-    [[ $alive == 0 ]] && break
+    any_alive || break
     sleep 0.25
   done
-  while read -r pid; do kill -KILL -- "-$pid" 2>/dev/null || true; done <"$state/pids"
+  signal_all KILL
   rm -rf "$state"
   say "the cluster is down"
 }

@@ -108,7 +108,8 @@ def overlay_heatmap(image: Pixels, heat: Heatmap) -> Pixels:
     level = np.clip(large / max(float(heat.max()), 1e-9), 0, 1)
     coloured = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    blended = cv2.addWeighted(grey, 0.45, cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), 0.55, 0)
+    opacity = 0.8 * level[..., None]  # the image stays visible where the heat is low
+    blended = grey * (1 - opacity) + cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB) * opacity
     return blended.astype(np.uint8)
 
 

@@ -23,32 +23,33 @@ from ocr_model.training.run_folder import RunFolder
 
 torch.set_num_threads(1)  # tensors here are so small that threads only wait for each other
 
-_TINY = (
-    "run.name=tiny",
-    "data.num_words=64",
-    "data.num_validation_words=24",
-    "text.max_chars=12",
-    "image.width=64",
-    "model.backbone=resnet10",
-    "model.backbone_width=0.125",
-    "model.hidden=32",
-    "model.num_layers=1",
-    "model.num_heads=2",
-    "model.num_kv_heads=2",
-    "model.feed_forward=64",
-    "model.max_chars=12",
-    "training.batch_size=16",
-    "training.epochs=2",
-    "training.precision=fp32",
-)
+_TINY = """
+run: {name: tiny}
+data: {source: synthetic, num_words: 64, num_validation_words: 24}
+text: {max_chars: 12}
+image: {width: 64}
+model:
+  name: resnet_transformer
+  backbone: resnet10
+  backbone_width: 0.125
+  hidden: 32
+  num_layers: 1
+  num_heads: 2
+  num_kv_heads: 2
+  feed_forward: 64
+  max_chars: 12
+training: {batch_size: 16, epochs: 2, precision: fp32}
+"""
 
 
 @pytest.fixture(scope="session")
-def tiny_config() -> Callable[..., TrainConfig]:
+def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TrainConfig]:
     """Return a function of a storage folder and overrides: a run that takes a second."""
+    path = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    path.write_text(_TINY, encoding="utf-8")
 
     def build(storage: Path, *overrides: str) -> TrainConfig:
-        return load_config(TrainConfig, None, [*_TINY, f"run.storage={storage}", *overrides])
+        return load_config(TrainConfig, path, [f"run.storage={storage}", *overrides])
 
     return build
 

@@ -27,7 +27,7 @@ class Paint(Config):
     colour: str | None = "red"
     """Share of 100% pigment."""
     layers: PositiveInt = 1
-    tints: list[str] = []
+    tints: tuple[str, ...] = ()
 
 
 class Drawing(Config):
@@ -63,7 +63,7 @@ def test_an_override_wins_over_the_file_and_the_file_over_defaults(tmp_path: Pat
         ("paint.colour=null", Paint(colour=None)),
         ("paint.colour=", Paint(colour="")),
         ("paint.colour=a=b", Paint(colour="a=b")),
-        ("paint.tints=[a, b]", Paint(tints=["a", "b"])),
+        ("paint.tints=[a, b]", Paint(tints=("a", "b"))),
         ("paint.layers=3", Paint(layers=3)),
         ("paint={layers: 5}", Paint(layers=5)),
     ],

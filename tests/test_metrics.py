@@ -56,7 +56,7 @@ def test_as_many_readings_as_truths_are_needed() -> None:
         count_readings(["a", "b"], ["a"])
 
 
-@settings(deadline=None)
+@settings(deadline=None, database=None)
 @given(PAIRS, PAIRS)
 def test_adding_batches_equals_counting_the_whole(
     first: list[tuple[str, str]], second: list[tuple[str, str]]

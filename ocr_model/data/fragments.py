@@ -6,7 +6,8 @@ from zlib import crc32
 import numpy as np
 from jaxtyping import Int
 
-Rows = Int[np.ndarray, " rows"]
+Rows = Int[np.ndarray, " _rows"]
+"""Row numbers in a fragment; each fragment has as many as it likes."""
 
 
 @dataclass(frozen=True)

@@ -224,14 +224,17 @@ def _collect(
         if is_shared:
             is_wanted = scan.is_validation == wants_validation
         picks.append((scan.fragment, scan.rows[is_wanted]))
-        for label, wanted in zip(scan.labels, is_wanted, strict=True):
-            if wanted:
-                report.characters.update(label)
-                report.lengths[len(label)] += 1
         report.dropped.update(scan.dropped)
         report.num_seen += scan.fragment.num_rows
     index = _limit(picks, limit, source.seed)
     report.num_kept = index.num_rows
+    scan_of = {scan.fragment: scan for scan in scans}
+    for fragment, rows in zip(index.fragments, index.rows, strict=True):
+        scan = scan_of[fragment]
+        for place in np.searchsorted(scan.rows, rows):
+            label = scan.labels[place]
+            report.characters.update(label)
+            report.lengths[len(label)] += 1
     return index, report
 
 

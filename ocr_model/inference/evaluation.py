@@ -54,7 +54,7 @@ class WordResult:
     """Why the image could not be read; such a word counts as read wrong."""
 
 
-def evaluate(config: EvaluateConfig) -> dict[str, float]:
+def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
     """Read a dataset with a bundle and return the metrics.
 
     Truths are the raw labels: what a model's normalisation removes counts as an error in the exact
@@ -129,6 +129,10 @@ _UNREAD = Prediction("", 0.0, ())
 
 def _index(config: EvaluateConfig) -> SubsetIndex:
     if isinstance(config.data, SyntheticSource):
+        if config.subset == "train":
+            raise ConfigError(
+                "of synthetic, only the validation words are read: subset=train has no effect"
+            )
         return index_for_evaluation(config.data, "validation")
     return index_for_evaluation(config.data, None if config.subset == "all" else config.subset)
 
@@ -172,7 +176,7 @@ def _warm_up(recognizer: Recognizer, batch_size: int) -> None:
     recognizer.read_fitted(blank, np.full(batch_size, geometry.width))
 
 
-def _figures(counts: ReadingCounts, num_unread: int, rate: float) -> dict[str, float]:
+def _figures(counts: ReadingCounts, num_unread: int, rate: float) -> dict[str, int | float]:
     summary = counts.summary()
     return {
         "num_words": int(counts.num_words),

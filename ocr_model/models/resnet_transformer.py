@@ -72,8 +72,8 @@ class ResNetTransformerConfig(NamedModelConfig):
         weight = self.decoder_weight if self.decode_with == "decoder" else self.ctc_weight
         if not weight:
             raise ValueError(
-                f"decode_with={self.decode_with} reads with a head that {self.decode_with}_weight=0 "
-                "leaves out"
+                f"decode_with={self.decode_with} reads with a head that is not built where "
+                f"{self.decode_with}_weight is 0"
             )
         if self.hidden % 4 or self.hidden % self.num_heads:
             raise ValueError(

@@ -126,7 +126,7 @@ class TrainConfig(Config):
     @model_validator(mode="after")
     def _settings_have_effect(self) -> "TrainConfig":
         training, forcing = self.training, self.training.teacher_forcing
-        if isinstance(self.model, ResNetTransformerConfig):
+        if isinstance(self.model, ResNetTransformerConfig) and self.model.decoder_weight:
             if self.model.max_chars < self.text.max_chars:
                 raise ValueError(
                     f"model.max_chars {self.model.max_chars} is below text.max_chars "

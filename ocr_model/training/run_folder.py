@@ -2,6 +2,7 @@
 
 import io
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -68,7 +69,8 @@ class RunFolder:
             self._filesystem.move(unfinished, path)
         except OSError as error:
             if self._is_local:
-                Path(unfinished).unlink(missing_ok=True)
+                with suppress(OSError):  # it may never have been there, or be out of reach
+                    Path(unfinished).unlink()
             raise CheckpointError(
                 f"could not write {len(data)} bytes to {path} ({error}); the former one is intact. "
                 "Free space or mend permissions, then run the same command to go on"

@@ -8,7 +8,23 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch.autograd.function import FunctionCtx
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """All-reduce with gradient; torch's own is deprecated since 2.15."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, values: Float[Tensor, " values"]) -> Float[Tensor, " values"]:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Float[Tensor, " values"]) -> Float[Tensor, " values"]:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
 
 
 class AllReduceBatchNorm2d(nn.BatchNorm2d):
@@ -27,11 +43,10 @@ class AllReduceBatchNorm2d(nn.BatchNorm2d):
         values = input.float()
         count = values.new_tensor([values.numel() / values.shape[1]])
         sums = torch.cat([values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), count])
-        total, total_squares, count = all_reduce(sums).split(
-            [self.num_features, self.num_features, 1]
-        )
+        reduced = _SumOverRanks.apply(sums)
+        total, total_squares, count = reduced.split([self.num_features, self.num_features, 1])
         mean = total / count
-        variance = total_squares / count - mean.square()
+        variance = (total_squares / count - mean.square()).clamp(min=0)  # rounding may go below
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             unbiased = variance * count / (count - 1)

@@ -42,6 +42,10 @@ def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
+def _is_running(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_loads(path: Path) -> None:
     assert load_config(TrainConfig, path).run.name
@@ -84,7 +88,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     yield environment
     ended = _run("cluster/local.sh", "down", **environment)
     assert ended.returncode == 0, ended.stderr
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert not any(_is_running(pid) for pid in pids)
     assert not Path(environment["OCR_CLUSTER_DIR"]).exists()
 
 
@@ -120,7 +124,7 @@ def test_up_twice_is_refused_and_the_cluster_stays(cluster: dict[str, str]) -> N
     assert again.returncode == 1
     assert "is up already" in again.stderr
     pids = (Path(cluster["OCR_CLUSTER_DIR"]) / "pids").read_text().split()
-    assert all(psutil.pid_exists(int(pid)) for pid in pids)
+    assert all(_is_running(int(pid)) for pid in pids)
 
 
 def test_ctrl_c_ends_a_local_run_and_leaves_no_process(tmp_path: Path) -> None:

@@ -1,0 +1,146 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from ocr_model.config import load_config
+from ocr_model.errors import BundleError, ConfigError, DatasetError
+from ocr_model.inference.evaluation import EvaluateConfig, evaluate
+from ocr_model.training.config import TrainConfig
+from ocr_model.training.loop import TrainResult
+
+WORDS = ["ab1", "Cd2", "xyz", "a b", "don't"] * 12  # some of them beyond the model's characters
+
+
+@pytest.fixture
+def words(write_words: Callable[..., Path], tmp_path: Path) -> Path:
+    return write_words(tmp_path / "words.parquet", WORDS)
+
+
+def settings(bundle: Path, data: Path, *overrides: str) -> EvaluateConfig:
+    common = [f"model={bundle}", "data.source=parquet", f"data.path={data}", "batch_size=16"]
+    return load_config(EvaluateConfig, None, [*common, *overrides])
+
+
+def rows(path: Path) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = pq.read_table(path).to_pylist()
+    return found
+
+
+def test_evaluation_gives_every_figure_and_a_row_per_word(
+    bundle_path: Path, words: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "new" / "out.parquet"
+    figures = evaluate(settings(bundle_path, words, f"output={output}"))
+    assert {
+        "num_words", "word_accuracy", "word_accuracy_exact", "cer", "wer", "ned", "bleu",
+        "words_per_second", "unreadable_images",
+    } <= figures.keys()  # fmt: skip
+    assert figures["num_words"] == len(WORDS)
+    assert figures["words_per_second"] > 0
+    table = rows(output)
+    assert [row["truth"] for row in table] == WORDS
+    assert len({row["key"] for row in table}) == len(WORDS)
+    share = sum(row["is_exact"] is True for row in table) / len(table)
+    assert figures["word_accuracy_exact"] == pytest.approx(share, abs=1e-6)
+    share = sum(row["is_right"] is True for row in table) / len(table)
+    assert figures["word_accuracy"] == pytest.approx(share, abs=1e-6)
+    for row in table:
+        assert len(row["char_confidences"]) == len(str(row["text"]))  # type: ignore[arg-type]
+
+
+def test_an_unreadable_image_is_a_word_read_wrong(
+    bundle_path: Path, write_words: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = write_words(tmp_path / "w.parquet", WORDS, {3: b"", 20: b"no image", 21: b"none"})
+    output = tmp_path / "out.parquet"
+    config = settings(bundle_path, data, f"output={output}", "max_unreadable=0.05")
+    figures = evaluate(config)
+    assert (figures["num_words"], figures["unreadable_images"]) == (60, 3)
+    table = rows(output)
+    bad = [row for row in table if row["error"]]
+    assert [str(row["key"]).rpartition(":")[2] for row in bad] == ["3", "20", "21"]
+    assert all((row["text"], row["confidence"], row["is_right"]) == ("", 0, False) for row in bad)
+
+    whole = tmp_path / "whole.parquet"
+    readable = write_words(tmp_path / "readable.parquet", WORDS)
+    evaluate(settings(bundle_path, readable, f"output={whole}"))
+    others = [row["text"] for row in table if not row["error"]]
+    beside = [row["text"] for i, row in enumerate(rows(whole)) if i not in (3, 20, 21)]
+    assert others == beside  # no reading has moved to another word
+
+
+def test_too_many_unreadable_images_fail_the_evaluation(
+    bundle_path: Path, write_words: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = write_words(tmp_path / "w.parquet", WORDS, {3: b""})
+    with pytest.raises(DatasetError, match=r"1 of 60 .*max_unreadable=0\.01.*#0:3: empty"):
+        evaluate(settings(bundle_path, data))
+
+
+def test_a_batch_of_unreadable_images_is_survived(
+    bundle_path: Path, write_words: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = write_words(tmp_path / "w.parquet", WORDS[:20], dict.fromkeys(range(16), b""))
+    figures = evaluate(settings(bundle_path, data, "max_unreadable=1"))
+    assert (figures["num_words"], figures["unreadable_images"]) == (20, 16)
+
+
+def test_limit_and_seed_choose_the_same_words_again(
+    bundle_path: Path, words: Path, tmp_path: Path
+) -> None:
+    chosen = []
+    for number, seed in enumerate([0, 0, 1]):
+        output = tmp_path / f"{number}.parquet"
+        evaluate(
+            settings(bundle_path, words, "data.limit=10", f"data.seed={seed}", f"output={output}")
+        )
+        chosen.append([row["key"] for row in rows(output)])
+    assert len(chosen[0]) == len(set(chosen[0])) == 10
+    assert chosen[0] == chosen[1]
+    assert chosen[0] != chosen[2]
+
+
+def test_the_validation_subset_gives_the_figures_that_training_ended_with(
+    bundle_path: Path, trained_config: TrainConfig, trained_result: TrainResult
+) -> None:
+    config = EvaluateConfig(model=str(bundle_path), data=trained_config.data, subset="validation")
+    figures = evaluate(config)
+    assert figures["num_words"] == trained_result.metrics["num_words"] > 10
+    for name in ("word_accuracy", "word_accuracy_exact", "token_accuracy", "cer", "wer", "ned"):
+        assert figures[name] == pytest.approx(trained_result.metrics[name], abs=1e-6), name
+    assert figures["bleu"] == pytest.approx(trained_result.metrics["bleu"], abs=1e-4)
+
+
+def test_train_and_validation_subsets_share_no_word_and_miss_none(
+    bundle_path: Path, trained_config: TrainConfig, tmp_path: Path
+) -> None:
+    keys = {}
+    for subset in ("all", "train", "validation"):
+        output = tmp_path / f"{subset}.parquet"
+        values = {"model": str(bundle_path), "subset": subset, "output": str(output)}
+        config = EvaluateConfig.model_validate({**values, "data": trained_config.data})
+        evaluate(config)
+        keys[subset] = {str(row["key"]) for row in rows(output)}
+    assert not keys["train"] & keys["validation"]
+    assert keys["train"] | keys["validation"] == keys["all"]
+
+
+def test_synthetic_words_are_evaluated_without_any_file(bundle_path: Path) -> None:
+    overrides = [f"model={bundle_path}", "data.num_validation_words=20", "data.seed=1"]
+    assert evaluate(load_config(EvaluateConfig, None, overrides))["num_words"] == 20
+
+
+def test_a_missing_bundle_and_missing_data_say_so(bundle_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="nowhere"):
+        evaluate(settings(tmp_path / "nowhere", tmp_path))
+    with pytest.raises(DatasetError, match="nowhere"):
+        evaluate(settings(bundle_path, tmp_path / "nowhere"))
+
+
+def test_a_subset_that_the_data_does_not_have_is_an_error(bundle_path: Path, words: Path) -> None:
+    with pytest.raises(DatasetError, match="no validation part"):
+        evaluate(settings(bundle_path, words, "subset=validation"))
+    with pytest.raises(ConfigError, match="no effect"):
+        evaluate(EvaluateConfig(model=str(bundle_path), subset="train"))  # of rendered words
