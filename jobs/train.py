@@ -8,7 +8,7 @@ from pathlib import Path
 from ocr_model.config import parse_command_line
 from ocr_model.errors import OCRError
 from ocr_model.training.config import TrainConfig
-from ocr_model.training.console import TrainingConsole
+from ocr_model.training.console import TrainingConsole, evaluate_command
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     print(f"Words read exactly: {outcome.metrics['word_accuracy_exact']:.1%}")
     print(f"Bundle: {outcome.bundle}")
     print(f"Report: {outcome.report}")
-    print(f"Next:   uv run jobs/evaluate.py --set model={outcome.bundle} data.seed=1")
+    print(f"Next:   {evaluate_command(config, outcome.bundle)}")
 
 
 if __name__ == "__main__":

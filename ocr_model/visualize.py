@@ -109,7 +109,7 @@ def overlay_heatmap(image: Pixels, heat: Heatmap) -> Pixels:
     coloured = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     opacity = 0.8 * level[..., None]  # the image stays visible where the heat is low
-    blended = grey * (1 - opacity) + cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB) * opacity
+    blended: np.ndarray = grey * (1 - opacity) + cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB) * opacity
     return blended.astype(np.uint8)
 
 

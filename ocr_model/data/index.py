@@ -224,8 +224,11 @@ def _collect(
         if is_shared:
             is_wanted = scan.is_validation == wants_validation
         picks.append((scan.fragment, scan.rows[is_wanted]))
-        report.dropped.update(scan.dropped)
-        report.num_seen += scan.fragment.num_rows
+        if is_shared and wants_validation:  # what was dropped is the training part's account
+            report.num_seen += int(is_wanted.sum())
+        else:
+            report.dropped.update(scan.dropped)
+            report.num_seen += scan.fragment.num_rows - int((~is_wanted).sum())
     index = _limit(picks, limit, source.seed)
     report.num_kept = index.num_rows
     scan_of = {scan.fragment: scan for scan in scans}

@@ -83,7 +83,7 @@ class RayData:
     def _open_train_stream(self, epoch: int, start_step: int) -> Iterator[Batch]:
         """Stream as many epochs as `_MAX_TASKS` allows, beginning within the first."""
         per_task = self._local.train_plan.task_steps(self._local.world_size)
-        spans = []
+        spans: list[_Span] = []
         for later in range(epoch, self._epochs):
             if len(spans) >= _MAX_TASKS:
                 break
@@ -133,7 +133,7 @@ class RayData:
         if self._cpus is not None:
             context.execution_options.resource_limits = ExecutionResources(cpu=self._cpus)
         dataset = ray.data.range(len(spans), override_num_blocks=len(spans)).map_batches(
-            load_spans,
+            load_spans,  # type: ignore[arg-type]  # the stub forgets fn_kwargs
             batch_size=None,  # with a number, Ray Data would not fuse this with the read
             fn_kwargs={
                 "data": self._local_ref,
@@ -148,7 +148,10 @@ class RayData:
 
 
 def load_spans(
-    rows: Columns, data: ray.ObjectRef, spans: ray.ObjectRef, is_polite: bool
+    rows: Columns,
+    data: ray.ObjectRef[LocalData],
+    spans: ray.ObjectRef[list[_Span]],
+    is_polite: bool,
 ) -> Iterator[Columns]:
     """Load the spans whose numbers are in the column `id`: what one Ray Data task does."""
     if is_polite:

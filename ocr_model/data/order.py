@@ -99,7 +99,8 @@ class EpochOrder:
     def _chunk_permutation(self, stream: int, chunk: int, size: int) -> Positions:
         key = (stream, chunk)
         if key not in self._permutations:
-            self._permutations.clear()
+            if len(self._permutations) >= 2 * self.num_streams:
+                self._permutations.clear()
             rng = np.random.default_rng([self.seed, self.epoch, stream, chunk])
             self._permutations[key] = rng.permutation(size)
         return self._permutations[key]

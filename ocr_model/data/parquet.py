@@ -26,6 +26,10 @@ def list_row_groups(paths: Sequence[str], *, name_prefix: str = "") -> list[Frag
     Raises:
         DatasetError: A path is missing, is not Parquet, or holds no file of that name.
     """
+    if not paths:
+        raise DatasetError(
+            "data.path names no file; give one, or several as [a.parquet, b.parquet]"
+        )
     files = [file for path in paths for file in _list_files(path, name_prefix)]
     with ThreadPoolExecutor(16) as pool:  # footers of a remote dataset are a round trip each
         return [fragment for group in pool.map(_row_groups, files) for fragment in group]

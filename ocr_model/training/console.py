@@ -1,5 +1,6 @@
 """A run on the terminal: a bar while it trains, a line per epoch."""
 
+import shlex
 from types import TracebackType
 from typing import Any
 
@@ -13,6 +14,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from ocr_model.data.sources import SyntheticSource
+from ocr_model.training.config import TrainConfig
+
 _COLUMNS = (
     ("epoch", "epoch", "{:.0f}"),
     ("loss", "train/loss", "{:.3f}"),
@@ -25,11 +29,29 @@ _COLUMNS = (
 )
 
 
+def evaluate_command(config: TrainConfig, bundle: str) -> str:
+    """Return the command that scores a run's bundle: on new rendered words, or on its own data."""
+    data = config.data
+    settings = {"model": bundle}
+    if isinstance(data, SyntheticSource):
+        settings["data.seed"] = str(data.seed + 1)
+    else:
+        settings |= {"data.source": data.source, "subset": "validation"}
+        settings["data.path"] = (
+            data.path if isinstance(data.path, str) else f"[{', '.join(data.path)}]"
+        )
+        if data.validation_fraction:
+            settings["data.validation_fraction"] = str(data.validation_fraction)
+    return shlex.join(
+        ["uv", "run", "jobs/evaluate.py", "--set", *(f"{k}={v}" for k, v in settings.items())]
+    )
+
+
 class TrainingConsole:
     """Shows the events of `run_training`; in a log file, the lines without the bar."""
 
-    def __init__(self) -> None:
-        self.console = Console(highlight=False)
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

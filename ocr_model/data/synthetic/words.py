@@ -6,6 +6,8 @@ from zlib import crc32
 import numpy as np
 from wordfreq import top_n_list
 
+from ocr_model.errors import ConfigError
+
 _LEXICON_SIZE = 30_000
 _LONGEST = 12
 _NUMBER_SHARE = 0.1
@@ -32,5 +34,8 @@ def draw_word(rng: np.random.Generator, language: str, *, is_validation: bool) -
 
 @lru_cache(maxsize=4)
 def _lexicon(language: str) -> list[str]:
-    words = top_n_list(language, _LEXICON_SIZE)
+    try:
+        words = top_n_list(language, _LEXICON_SIZE)
+    except LookupError as error:
+        raise ConfigError(f"data.language: {error}") from error
     return [word for word in words if word.isascii() and word.isalnum() and len(word) <= _LONGEST]
