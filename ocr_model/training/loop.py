@@ -110,9 +110,10 @@ class _Loop:
             total_steps=training.epochs * data.num_steps,
             num_streams=training.num_streams or worker.world_size,
         )
+        self.unreadable: dict[str, str] = {}
         self._resume()
         self.started = time.monotonic() - self.progress.seconds
-        self.unreadable: dict[str, str] = {}
+        self.first_step = self.progress.global_step
         self.last_report = self.budget_began = 0.0
 
     def run_epoch(self) -> None:
@@ -159,6 +160,8 @@ class _Loop:
         began, first_step = time.monotonic(), progress.step_in_epoch
         pending: _PendingStep | None = None
         for batch in self.data.train_batches(progress.epoch, progress.step_in_epoch):
+            if progress.global_step >= progress.total_steps:
+                break
             taken = self._step(step_model, batch)
             if pending is not None:
                 self._settle(pending)
@@ -169,8 +172,6 @@ class _Loop:
                 pending = None
                 self._save(is_best=False, is_epoch_end=False)
             self._fit_to_budget()
-            if progress.global_step >= progress.total_steps:
-                break
         if pending is not None:
             self._settle(pending)
         seconds = time.monotonic() - began
@@ -299,17 +300,19 @@ class _Loop:
             )
 
     def _fit_to_budget(self) -> None:
-        minutes, step = self.config.training.max_minutes, self.progress.global_step
-        if minutes is None:
+        minutes, progress = self.config.training.max_minutes, self.progress
+        if minutes is None or progress.is_fitted:
             return
-        if step == _BUDGET_STEPS.start:
+        taken = progress.global_step - self.first_step
+        if taken == _BUDGET_STEPS.start:
             self.budget_began = time.monotonic()
-        if step == _BUDGET_STEPS.stop and self.budget_began:
+        if taken == _BUDGET_STEPS.stop:
             seconds_per_step = (time.monotonic() - self.budget_began) / len(_BUDGET_STEPS)
             left = 60 * minutes - (time.monotonic() - self.started)
-            affordable = step + max(1, int(_TRAINING_SHARE * left / seconds_per_step))
-            total = min(self.progress.total_steps, affordable)
-            self.progress.total_steps = self.worker.from_first(total)
+            affordable = max(1, int(_TRAINING_SHARE * left / seconds_per_step))
+            total = min(progress.total_steps, progress.global_step + affordable)
+            progress.total_steps = self.worker.from_first(total)
+            progress.is_fitted = True
 
     def _epoch_metrics(self, steps_per_second: float) -> dict[str, float]:
         training = self.config.training
@@ -389,6 +392,7 @@ class _Loop:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "unreadable": self.unreadable,
         }
 
     def _resume(self) -> None:
@@ -412,6 +416,7 @@ class _Loop:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        self.unreadable = dict(state["unreadable"])
         logger.info("going on at epoch %d, step %d", self.progress.epoch, self.progress.global_step)
 
 
