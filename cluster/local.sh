@@ -63,6 +63,7 @@ up() {
     exit 1
   fi
   mkdir -p "$state/ray"
+  cat /proc/sys/kernel/random/boot_id >"$state/boot" 2>/dev/null || true
   (umask 077; python -c 'import secrets; print(secrets.token_hex(32), end="")' >"$state/token")
   mapfile -t ports < <(free_ports 3)
   export OCR_GCS=127.0.0.1:${ports[0]}
@@ -93,13 +94,18 @@ any_alive() {
 
 down() {
   [[ -e $state/pids ]] || { say "no cluster is up"; return; }
-  signal_all TERM
-  for _ in $(seq 40); do
-    any_alive || break
-    sleep 0.25
-  done
-  signal_all KILL
-  rm -rf "$state"
+  # After a restart of the machine the process ids are somebody else's.
+  if cmp -s "$state/boot" /proc/sys/kernel/random/boot_id || [[ ! -s $state/boot ]]; then
+    signal_all TERM
+    for _ in $(seq 40); do
+      any_alive || break
+      sleep 0.25
+    done
+    signal_all KILL
+  fi
+  rm -rf "$state/ray"
+  rm -f "$state"/{pids,token,address,boot,head.log} "$state"/node-*.log
+  rmdir "$state" 2>/dev/null || say "$state holds files that are not the cluster's; left"
   say "the cluster is down"
 }
 

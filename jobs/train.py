@@ -30,10 +30,9 @@ def main() -> None:
         sys.exit(130)
     if outcome.was_finished:
         print(f"Run {config.run.name!r} had ended before; give another run.name to train anew.")
-    print(f"Ended: {outcome.reason}.")
-    print(f"Words read exactly: {outcome.metrics['word_accuracy_exact']:.1%}")
-    print(f"Bundle: {outcome.bundle}")
-    print(f"Report: {outcome.report}")
+    exact = outcome.metrics["word_accuracy_exact"]
+    print(f"Ended: {outcome.reason}. Validation words read exactly: {exact:.1%}")
+    print(f"Bundle: {outcome.bundle}\nReport: {outcome.report}")
     print(f"Next:   {evaluate_command(config, outcome.bundle)}")
 
 

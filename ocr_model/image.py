@@ -5,6 +5,7 @@ Nothing here imports torch: data workers stay small. Pixels stay uint8 until the
 
 import io
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import cv2
@@ -51,14 +52,12 @@ def decode_image(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     """
     if isinstance(image, np.ndarray):
         return _from_array(image)
-    if isinstance(image, Image.Image):
-        return _to_rgb(image)
-    if not len(image):
+    if not isinstance(image, Image.Image) and not len(image):
         raise ImageError("empty", "zero bytes")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of bombs and odd EXIF; we check sizes
-            with Image.open(io.BytesIO(image)) as opened:
+            with _opened(image) as opened:
                 if opened.width * opened.height > max_pixels:
                     detail = f"{opened.width}x{opened.height}, at most {max_pixels} pixels"
                     raise ImageError("too_large", detail)
@@ -67,11 +66,21 @@ def decode_image(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Pixels:
         raise
     except Image.DecompressionBombError as error:
         raise ImageError("too_large", str(error)) from error
-    except UnidentifiedImageError as error:
-        raise ImageError("not_an_image", f"{len(image)} bytes of an unknown format") from error
     except Exception as error:  # a border: Pillow's plugins raise anything
         reason = "truncated" if "truncated" in str(error) else "undecodable"
         raise ImageError(reason, f"{type(error).__name__}: {error}") from error
+
+
+def _opened(
+    image: bytes | bytearray | memoryview | Image.Image,
+) -> AbstractContextManager[Image.Image]:
+    """Open encoded bytes; leave a Pillow image, which is its owner's to close."""
+    if isinstance(image, Image.Image):
+        return nullcontext(image)
+    try:
+        return Image.open(io.BytesIO(image))
+    except UnidentifiedImageError as error:
+        raise ImageError("not_an_image", f"{len(image)} bytes of an unknown format") from error
 
 
 def fit_image(pixels: Pixels, geometry: ImageGeometry) -> tuple[ModelInput, int]:

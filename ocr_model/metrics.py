@@ -23,6 +23,8 @@ class ReadingCounts:
     num_alphanumeric: float = 0.0
     """Equal after removing all but ASCII letters and digits and folding case: the 36-character
     accuracy of the benchmarks."""
+    num_comparable: float = 0.0
+    """Words whose truth has an ASCII letter or digit; `num_alphanumeric` is counted among them."""
     num_chars: float = 0.0
     num_char_edits: float = 0.0
     num_char_matches: float = 0.0
@@ -65,7 +67,7 @@ class ReadingCounts:
         in `[0, 1]` but `cer` and `wer`, which may exceed 1.
         """
         return {
-            "word_accuracy": _ratio(self.num_alphanumeric, self.num_words),
+            "word_accuracy": _ratio(self.num_alphanumeric, self.num_comparable),
             "word_accuracy_exact": _ratio(self.num_exact, self.num_words),
             "token_accuracy": _ratio(self.num_char_matches, self.num_char_positions),
             "cer": _ratio(self.num_char_edits, self.num_chars),
@@ -97,7 +99,8 @@ def count_readings(truths: Sequence[str], readings: Sequence[str]) -> ReadingCou
         edits = Levenshtein.distance(truth, reading)
         longer = max(len(truth), len(reading))
         counts.num_exact += truth == reading
-        counts.num_alphanumeric += alphanumeric(truth) == alphanumeric(reading)
+        counts.num_comparable += bool(alphanumeric(truth))
+        counts.num_alphanumeric += is_right(truth, reading)
         counts.num_chars += len(truth)
         counts.num_char_edits += edits
         counts.num_char_matches += sum(a == b for a, b in zip(truth, reading, strict=False))
@@ -108,6 +111,11 @@ def count_readings(truths: Sequence[str], readings: Sequence[str]) -> ReadingCou
     if truths:
         _count_ngrams(counts, truths, readings)
     return counts
+
+
+def is_right(truth: str, reading: str) -> bool:
+    """Compare the 36-character forms; a truth without one is never right."""
+    return bool(alphanumeric(truth)) and alphanumeric(truth) == alphanumeric(reading)
 
 
 def alphanumeric(text: str) -> str:

@@ -84,7 +84,12 @@ def _field(path: Path, entry: Mapping[str, object], names: tuple[str, ...]) -> o
 
 
 def _label_by_stem(folder: Path, stem_pattern: str) -> Iterator[tuple[str, str | None]]:
-    pattern = re.compile(stem_pattern)
+    try:
+        pattern = re.compile(stem_pattern)
+    except re.error as error:
+        raise DatasetError(
+            f"data.stem_pattern {stem_pattern!r} is no expression: {error}"
+        ) from error
     if "label" not in pattern.groupindex:
         raise DatasetError(f"data.stem_pattern {stem_pattern!r} has no group named 'label'")
     for path in sorted(folder.rglob("*")):

@@ -15,7 +15,7 @@ from ocr_model.charset import Charset, Normalization, normalize
 from ocr_model.config import Config
 from ocr_model.data.fragments import Fragment, Rows
 from ocr_model.data.sources import SourceConfig, Subset
-from ocr_model.errors import DatasetError
+from ocr_model.errors import ConfigError, DatasetError
 
 ParallelMap = Callable[
     [Callable[[Fragment], "FragmentScan"], list[Fragment]], Iterable["FragmentScan"]
@@ -117,6 +117,11 @@ def index_dataset(
     reports: dict[Subset, SubsetReport] = {}
     train, reports["train"] = _collect(scans, source, source.limit, wants_validation=False)
     own = source.fragments("validation")
+    if own and source.validation_fraction:
+        raise ConfigError(
+            "this dataset has a validation part of its own; data.validation_fraction would shrink "
+            "both parts"
+        )
     if own:
         scan = partial(
             scan_fragment, text=text, num_columns=num_columns, source=source, keep_all=True
@@ -136,16 +141,18 @@ def index_dataset(
                 f"the {name} part has no usable sample: {report.num_seen} seen, dropped "
                 f"{dict(report.dropped)}; see text.normalization and text.max_chars"
             )
-    charset = Charset("".join(sorted(reports["train"].characters)))
+    characters = reports["train"].characters.keys() | set(source.alphabet)
+    charset = Charset("".join(sorted(characters)))
     return DatasetIndex(train, validation, charset, reports)
 
 
 def index_for_evaluation(source: SourceConfig, subset: Subset | None) -> SubsetIndex:
     """Return all labelled rows of a source, or of one subset of it, up to `source.limit`."""
-    if subset == "validation" and not source.validation_fraction:
-        fragments = source.fragments("validation")
-    else:
-        fragments = source.fragments("train")
+    fragments = []
+    if subset != "validation" or source.validation_fraction:
+        fragments += source.fragments("train")
+    if subset != "train" and not source.validation_fraction:
+        fragments += source.fragments("validation")
     if not fragments:
         raise DatasetError("this dataset has no validation part")
     text = TextConfig(normalization=Normalization.UNICODE)

@@ -62,6 +62,11 @@ class RayData:
         """Steps per epoch."""
         return self._local.num_steps
 
+    @property
+    def fingerprint(self) -> int:
+        """A number that changes when other rows make up the training part."""
+        return self._local.fingerprint
+
     def train_batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
         """Yield this rank's part of each global batch from `start_step` on.
 

@@ -6,6 +6,7 @@ evaluation.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -175,6 +176,14 @@ class LocalData:
     def num_steps(self) -> int:
         """Steps per epoch."""
         return self.train_plan.order(0).num_steps
+
+    @property
+    def fingerprint(self) -> int:
+        """A number that changes when other rows make up the training part."""
+        index, digest = self.train_plan.index, 0
+        for fragment, rows in zip(index.fragments, index.rows, strict=True):
+            digest = crc32(rows.astype("<i8").tobytes(), crc32(str(fragment.key).encode(), digest))
+        return digest
 
     def train_batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
         """Yield this rank's part of each global batch from `start_step` on."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,11 +16,14 @@ from ocr_model.errors import DatasetError
 _HUB = "hf://"
 
 
-def list_row_groups(paths: Sequence[str], *, name_prefix: str = "") -> list[Fragment]:
+def list_row_groups(
+    paths: Sequence[str], columns: tuple[str, str], *, name_prefix: str = ""
+) -> list[Fragment]:
     """List the row groups of all Parquet files under `paths`, in order of path and number.
 
     Args:
         paths: Files, folders or URIs.
+        columns: Names that every file must have.
         name_prefix: Take only files whose name starts so.
 
     Raises:
@@ -32,7 +35,11 @@ def list_row_groups(paths: Sequence[str], *, name_prefix: str = "") -> list[Frag
         )
     files = [file for path in paths for file in _list_files(path, name_prefix)]
     with ThreadPoolExecutor(16) as pool:  # footers of a remote dataset are a round trip each
-        return [fragment for group in pool.map(_row_groups, files) for fragment in group]
+        return [
+            fragment
+            for group in pool.map(partial(_row_groups, columns=columns), files)
+            for fragment in group
+        ]
 
 
 def read_labels(fragment: Fragment, column: str) -> list[str | None]:
@@ -93,8 +100,9 @@ def _list_files(path: str, name_prefix: str) -> list[str]:
     return [scheme + name for name in chosen]
 
 
-def _row_groups(uri: str) -> list[Fragment]:
+def _row_groups(uri: str, columns: tuple[str, str]) -> list[Fragment]:
     with _open(uri) as file:
+        _require_columns(file, uri, columns)
         metadata = file.metadata
         return [
             Fragment(uri, part, metadata.row_group(part).num_rows)
@@ -118,13 +126,16 @@ def _cached(uri: str, part: int, columns: tuple[str, ...]) -> pa.Table:
 
 def _read(uri: str, part: int, columns: tuple[str, ...]) -> pa.Table:
     with _open(uri) as file:
-        missing = [name for name in columns if name not in file.schema_arrow.names]
-        if missing:
-            raise DatasetError(
-                f"{uri} has no column {missing[0]!r}; it has {file.schema_arrow.names}. Name the "
-                "columns by data.image_column and data.label_column"
-            )
         try:
             return file.read_row_group(part, columns=list(columns), use_threads=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise DatasetError(f"row group {part} of {uri} is damaged: {error}") from error
+
+
+def _require_columns(file: pq.ParquetFile, uri: str, columns: tuple[str, str]) -> None:
+    missing = [name for name in columns if name not in file.schema_arrow.names]
+    if missing:
+        raise DatasetError(
+            f"{uri} has no column {missing[0]!r}; it has {file.schema_arrow.names}. Name the "
+            "columns by data.image_column and data.label_column"
+        )

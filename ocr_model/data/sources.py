@@ -38,6 +38,11 @@ class SourceConfig(Config, ABC):
     seed: NonNegativeInt = 0
     """Decides which rows `limit` keeps (and what `synthetic` draws)."""
 
+    @property
+    def alphabet(self) -> str:
+        """Characters that labels may have beyond those of the first epoch's."""
+        return ""
+
     @abstractmethod
     def fragments(self, subset: Subset) -> list[Fragment]:
         """List the pieces of a subset; a validation part that is not there gives an empty list.
@@ -69,15 +74,16 @@ class ParquetSource(SourceConfig):
 
     def fragments(self, subset: Subset) -> list[Fragment]:
         """List row groups."""
+        columns = (self.image_column, self.label_column)
         if subset == "train":
-            return parquet.list_row_groups(_as_list(self.path))
+            return parquet.list_row_groups(_as_list(self.path), columns)
         if self.validation_path is None:
             return []
         if self.validation_fraction:
             raise ConfigError(
                 "data.validation_path and data.validation_fraction exclude each other"
             )
-        return parquet.list_row_groups(_as_list(self.validation_path))
+        return parquet.list_row_groups(_as_list(self.validation_path), columns)
 
     def labels(self, fragment: Fragment) -> Sequence[str | None]:
         """Read the label column only."""
@@ -102,7 +108,7 @@ class MJSynthSource(SourceConfig):
                 "mjsynth has a validation part; data.validation_fraction is for others"
             )
         return parquet.list_row_groups(
-            [self.path], name_prefix="train" if subset == "train" else "val"
+            [self.path], ("image", "label"), name_prefix="train" if subset == "train" else "val"
         )
 
     def labels(self, fragment: Fragment) -> Sequence[str | None]:
@@ -200,6 +206,11 @@ class SyntheticSource(SourceConfig):
     language: str = "en"
     """Language of the lexicon, as wordfreq names it."""
     renderer: RendererConfig = RendererConfig()
+
+    @property
+    def alphabet(self) -> str:
+        """ASCII letters and digits: later epochs draw other words."""
+        return words.ALPHABET
 
     def fragments(self, subset: Subset) -> list[Fragment]:
         """List runs of sample numbers."""

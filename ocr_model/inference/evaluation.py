@@ -20,7 +20,7 @@ from ocr_model.decoding.readings import Prediction
 from ocr_model.errors import ConfigError, DatasetError, ImageError
 from ocr_model.image import decode_image, fit_image
 from ocr_model.inference.recognizer import Recognizer
-from ocr_model.metrics import ReadingCounts, alphanumeric, count_readings
+from ocr_model.metrics import ReadingCounts, count_readings, is_right
 
 
 class EvaluateConfig(Config):
@@ -99,7 +99,7 @@ def write_results(results: list[WordResult], path: Path) -> None:
             "confidence": [r.prediction.confidence for r in results],
             "char_confidences": [list(r.prediction.char_confidences) for r in results],
             "is_exact": [r.truth == r.prediction.text for r in results],
-            "is_right": [alphanumeric(r.truth) == alphanumeric(r.prediction.text) for r in results],
+            "is_right": [is_right(r.truth, r.prediction.text) for r in results],
             "error": [r.error for r in results],
         },
         schema=_RESULT_SCHEMA,

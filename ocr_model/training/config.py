@@ -15,6 +15,7 @@ from ocr_model.config import Config
 from ocr_model.data.augment import AugmentConfig
 from ocr_model.data.index import TextConfig
 from ocr_model.data.sources import DataConfig, SyntheticSource
+from ocr_model.data.synthetic.words import LONGEST
 from ocr_model.image import ImageGeometry
 from ocr_model.models import ModelConfig
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig
@@ -26,8 +27,8 @@ Monitor = Literal["cer", "word_accuracy", "word_accuracy_exact", "loss"]
 class RunConfig(Config):
     """Where results go. The same name again resumes."""
 
-    name: str = Field("quickstart", pattern=r"^[\w.-]+$")
-    """Letters, digits, `.`, `_` and `-`."""
+    name: str = Field("quickstart", pattern=r"^\w[\w.-]*$")
+    """Letters, digits, `_`, and behind the first `.` and `-`."""
     storage: str = "runs"
     """Folder or bucket that all workers see."""
 
@@ -125,6 +126,11 @@ class TrainConfig(Config):
 
     @model_validator(mode="after")
     def _settings_have_effect(self) -> "TrainConfig":
+        if isinstance(self.data, SyntheticSource) and self.text.max_chars < LONGEST:
+            raise ValueError(
+                f"rendered words have up to {LONGEST} characters; text.max_chars is "
+                f"{self.text.max_chars}"
+            )
         training, forcing = self.training, self.training.teacher_forcing
         if isinstance(self.model, ResNetTransformerConfig) and self.model.decoder_weight:
             if self.model.max_chars < self.text.max_chars:

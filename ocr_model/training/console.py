@@ -1,5 +1,6 @@
 """A run on the terminal: a bar while it trains, a line per epoch."""
 
+import json
 import shlex
 from types import TracebackType
 from typing import Any
@@ -32,19 +33,18 @@ _COLUMNS = (
 def evaluate_command(config: TrainConfig, bundle: str) -> str:
     """Return the command that scores a run's bundle: on new rendered words, or on its own data."""
     data = config.data
-    settings = {"model": bundle}
+    settings: dict[str, object] = {"model": bundle, "data.source": data.source}
+    given = data.model_dump(mode="json", exclude_defaults=True, exclude={"source", "limit"})
     if isinstance(data, SyntheticSource):
-        settings["data.seed"] = str(data.seed + 1)
+        given |= {"seed": data.seed + 1}
     else:
-        settings |= {"data.source": data.source, "subset": "validation"}
-        settings["data.path"] = (
-            data.path if isinstance(data.path, str) else f"[{', '.join(data.path)}]"
-        )
-        if data.validation_fraction:
-            settings["data.validation_fraction"] = str(data.validation_fraction)
-    return shlex.join(
-        ["uv", "run", "jobs/evaluate.py", "--set", *(f"{k}={v}" for k, v in settings.items())]
+        settings["subset"] = "validation"
+    settings |= {f"data.{name}": value for name, value in given.items()}
+    texts = (
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in settings.items()
     )
+    return shlex.join(["uv", "run", "jobs/evaluate.py", "--set", *texts])
 
 
 class TrainingConsole:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
+from ocr_model.errors import CheckpointError
 from ocr_model.training.run_folder import RunFolder
 
 _NOT_CURVES = {"epoch", "step", "is_best"}
@@ -19,6 +20,13 @@ def write_history(folder: RunFolder, history: list[dict[str, float]]) -> None:
     """
     lines = [json.dumps(entry) + "\n" for entry in history]
     folder.write("metrics.jsonl", "".join(lines).encode())
+    try:
+        folder.write("tensorboard/events.out.tfevents.0.run", _event_file(history))
+    except OSError as error:
+        raise CheckpointError(f"no room for temporary files: {error}") from error
+
+
+def _event_file(history: list[dict[str, float]]) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
         with SummaryWriter(scratch, filename_suffix=".run") as writer:
             for entry in history:
@@ -27,7 +35,7 @@ def write_history(folder: RunFolder, history: list[dict[str, float]]) -> None:
                         name, entry[name], int(entry["step"]), walltime=entry["seconds"]
                     )
         (events,) = Path(scratch).iterdir()
-        folder.write("tensorboard/events.out.tfevents.0.run", events.read_bytes())
+        return events.read_bytes()
 
 
 def write_unreadable(folder: RunFolder, reasons: dict[str, str]) -> None:

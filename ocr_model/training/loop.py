@@ -24,7 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ocr_model.bundle import BundleInfo, serialize_bundle
 from ocr_model.charset import Charset
 from ocr_model.data.loading import Batch
-from ocr_model.errors import CheckpointError, DatasetError, NonFiniteLossError
+from ocr_model.errors import CheckpointError, DatasetError, NonFiniteLossError, OCRError
 from ocr_model.models import build_model
 from ocr_model.models.interface import LossOutput, RecognizerModel
 from ocr_model.training.checkpoint import Progress, require_same_settings
@@ -78,7 +78,15 @@ def train(
         CheckpointError: The state could not be written or belongs to other settings; on all ranks.
         DatasetError: More images than allowed could not be read; on all ranks.
     """
-    loop = _Loop(config, charset, data, folder, worker or Worker(), report)
+    worker = worker or Worker()
+    loop, fault = None, None
+    try:
+        loop = _Loop(config, charset, data, folder, worker, report)
+    except OCRError as error:
+        fault = error
+    worker.agree(fault)
+    assert loop is not None
+    loop.require_same_position()
     while not loop.progress.finished:
         loop.run_epoch()
     return loop.finish(provenance or {})
@@ -116,10 +124,20 @@ class _Loop:
         self.first_step = self.progress.global_step
         self.last_report = self.budget_began = 0.0
 
+    def require_same_position(self) -> None:
+        """Refuse to train where ranks found different checkpoints."""
+        positions = self.worker.gather((self.progress.epoch, self.progress.global_step))
+        if len(set(positions)) > 1:
+            raise CheckpointError(
+                f"workers found different checkpoints (epoch and step {positions}); run.storage "
+                "must be a folder that all nodes share, or a bucket"
+            )
+
     def run_epoch(self) -> None:
         """Train to the end of the epoch under way, validate, decide, save."""
         metrics = self._train_epoch()
         validation, _ = self._validate()
+        self._check_unreadable(validation["unreadable_images"], validation["num_words"])
         metrics |= {f"validation/{name}": value for name, value in validation.items()}
         is_better = self._decide(metrics)
         if self.worker.rank == 0:
@@ -128,12 +146,14 @@ class _Loop:
 
     def finish(self, provenance: dict[str, Any]) -> TrainResult:
         """Take the best weights, read the validation part with them, write the bundle."""
-        best = self.folder.load_state(BEST)
+        best, fault = self.folder.load_state(BEST), None
         if best is None:
-            raise CheckpointError(f"{self.folder.address}/{BEST} is missing; was it deleted?")
+            fault = CheckpointError(f"{self.folder.address}/{BEST} is missing; was it deleted?")
+        self.worker.agree(fault)
+        assert best is not None
         self.model.load_state_dict(best["model"])
         metrics, samples = self._validate(keep_samples=True)
-        config, fault = self.config, ""
+        config = self.config
         if self.worker.rank == 0:
             info = BundleInfo(
                 model=config.model,
@@ -148,7 +168,7 @@ class _Loop:
                 for name, content in serialize_bundle(self.model, info).items():
                     self.folder.write(f"best/{name}", content)
             except CheckpointError as error:
-                fault = str(error)
+                fault = error
         self.worker.agree(fault)
         return TrainResult(self.progress, metrics, self.model, samples)
 
@@ -194,11 +214,13 @@ class _Loop:
         mask = self._sampling_mask(*inputs.targets.class_ids.shape)
         sums = torch.zeros(5, dtype=torch.float64, device=worker.device)
         sums[4] = len(batch.errors)
-        num_parts = min(config.training.accumulation_steps, len(inputs.weights))
-        masks = [None] * num_parts if mask is None else mask.chunk(num_parts)
-        parts = list(zip(inputs.split(num_parts), masks, strict=False))
-        for number, (part, part_mask) in enumerate(parts, start=1):
-            with self._reduced_by(step_model, is_last=number == len(parts)):
+        share_size = config.training.batch_size // worker.world_size
+        num_parts = min(config.training.accumulation_steps, share_size)
+        first = 0
+        for number, part in enumerate(inputs.split(num_parts), start=1):
+            part_mask = None if mask is None else mask[first : first + len(part.weights)]
+            first += len(part.weights)
+            with self._reduced_by(step_model, is_last=number == num_parts):
                 with torch.autocast(
                     worker.device.type, dtype=self.dtype, enabled=self.dtype is not None
                 ):
@@ -207,7 +229,7 @@ class _Loop:
                         part.content_width,
                         part.targets,
                         label_smoothing=config.training.label_smoothing,
-                        sampling_mask=part_mask,
+                        sampling_mask=part_mask if part.weights[0] else None,
                     )
                 loss = (output.losses * part.weights).sum()
                 # DDP averages over ranks; the sum over all samples is what one worker would have.
@@ -317,12 +339,7 @@ class _Loop:
     def _epoch_metrics(self, steps_per_second: float) -> dict[str, float]:
         training = self.config.training
         loss, samples, right, tokens, unreadable = self.progress.sums
-        if unreadable > training.max_unreadable * (samples + unreadable):
-            listed = "; ".join(f"{key}: {why}" for key, why in list(self.unreadable.items())[:5])
-            raise DatasetError(
-                f"{unreadable:.0f} of {samples + unreadable:.0f} images could not be read, more "
-                f"than training.max_unreadable={training.max_unreadable}: {listed}"
-            )
+        self._check_unreadable(unreadable, samples + unreadable)
         metrics = {
             "epoch": float(self.progress.epoch),
             "step": float(self.progress.global_step),
@@ -337,8 +354,24 @@ class _Loop:
             metrics["train/device_memory_bytes"] = float(torch.cuda.max_memory_allocated())
         return metrics
 
+    def _check_unreadable(self, num_unreadable: float, num_seen: float) -> None:
+        """Exchange and write the list of unreadable images; fail where there are too many."""
+        if not num_unreadable:
+            return
+        for reasons in self.worker.gather(self.unreadable):
+            self.unreadable.update(reasons)
+        if self.worker.rank == 0:
+            write_unreadable(self.folder, self.unreadable)
+        allowed = self.config.training.max_unreadable
+        if num_unreadable > allowed * num_seen:
+            listed = "; ".join(f"{key}: {why}" for key, why in list(self.unreadable.items())[:5])
+            raise DatasetError(
+                f"{num_unreadable:.0f} of {num_seen:.0f} images could not be read, more than "
+                f"training.max_unreadable={allowed}: {listed}. All are in unreadable_images.jsonl"
+            )
+
     def _validate(self, *, keep_samples: bool = False) -> tuple[dict[str, float], list[ReadSample]]:
-        return validate(
+        metrics, samples, errors = validate(
             self.model,
             self.data.validation_batches(),
             self.charset,
@@ -346,6 +379,8 @@ class _Loop:
             max_chars=self.config.text.max_chars,
             keep_samples=keep_samples,
         )
+        self.unreadable.update(errors)
+        return metrics, samples
 
     def _decide(self, metrics: dict[str, float]) -> bool:
         """Record an epoch; return whether it is the best so far, and set why the run is over."""
@@ -370,7 +405,7 @@ class _Loop:
         return is_better
 
     def _save(self, *, is_best: bool, is_epoch_end: bool) -> None:
-        fault = ""
+        fault = None
         if self.worker.rank == 0:
             try:
                 if is_best:
@@ -379,9 +414,8 @@ class _Loop:
                 self.folder.save_state(LAST, self._state())
                 if is_epoch_end:
                     write_history(self.folder, self.progress.history)
-                    write_unreadable(self.folder, self.unreadable)
             except CheckpointError as error:
-                fault = str(error)
+                fault = error
         self.worker.agree(fault)
 
     def _state(self) -> dict[str, Any]:
@@ -393,6 +427,7 @@ class _Loop:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "unreadable": self.unreadable,
+            "data": self.data.fingerprint,
         }
 
     def _resume(self) -> None:
@@ -404,6 +439,11 @@ class _Loop:
             raise CheckpointError(
                 "the training data has other characters than when this run began; give the run "
                 "another run.name, or the data it began with"
+            )
+        if state["data"] != self.data.fingerprint:
+            raise CheckpointError(
+                "the training part has other rows than when this run began; give the run another "
+                "run.name, or the data it began with"
             )
         num_streams = self.progress.num_streams
         self.progress = Progress.from_state(state["progress"])

@@ -50,6 +50,11 @@ class RunFolder:
         except FileNotFoundError:
             return None
 
+    def has(self, name: str) -> bool:
+        """Return whether there is a file of that name."""
+        info = self._filesystem.get_file_info(f"{self._root}/{name}")
+        return bool(info.type is fs.FileType.File)
+
     def write(self, name: str, data: bytes) -> None:
         """Write a file; until it is complete, a former one of that name stays.
 

@@ -16,6 +16,7 @@ import ray.autoscaler.sdk
 import ray.exceptions
 import ray.train
 import torch
+import yaml
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.util.queue import Empty, Queue
 
@@ -23,9 +24,10 @@ from ocr_model import errors
 from ocr_model.data.index import DatasetIndex, index_dataset
 from ocr_model.data.ingest import RayData, scan_in_parallel
 from ocr_model.errors import ClusterError, ConfigError, OCRError
+from ocr_model.training.checkpoint import require_same_settings
 from ocr_model.training.config import ScalingConfig, TrainConfig
 from ocr_model.training.local_data import build_local_data
-from ocr_model.training.loop import Report, train
+from ocr_model.training.loop import LAST, Report, train
 from ocr_model.training.report import write_report
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.worker import Worker
@@ -90,6 +92,9 @@ def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainO
     """
     _require_lasting_storage(config.run.storage)
     folder = RunFolder(config.run.storage, config.run.name)
+    former = folder.read("config.yaml")
+    if former is not None and folder.has(LAST):
+        require_same_settings(config, yaml.safe_load(former))
     finished = folder.read(OUTCOME_FILE)
     if finished is not None:
         return TrainOutcome(**json.loads(finished) | {"was_finished": True})
@@ -110,9 +115,7 @@ def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainO
         "config": config.model_dump(mode="json"),
         "index": ray.put(index),
         "events": events,
-        "storage": os.path.abspath(config.run.storage)  # noqa: PTH100  # Path would mangle a URI
-        if "://" not in config.run.storage
-        else config.run.storage,
+        "storage": folder.address.removesuffix(f"/{config.run.name}"),
     }
     with _relayed(events, report):
         result = _fit(config, setup, num_workers, resources)
@@ -141,7 +144,7 @@ def require_resources(scaling: ScalingConfig) -> tuple[int, dict[str, float]]:
     request = {"CPU": scaling.cpus_per_worker} | ({"GPU": 1.0} if use_gpu else {})
     default = int(gpus) if use_gpu else len(_alive_nodes())
     num_workers = scaling.num_workers or max(1, default)
-    if scaling.wait_seconds:
+    if scaling.wait_seconds:  # asked of the autoscaler until the run's own workers hold them
         bundles = [request] * num_workers + [{"CPU": 1.0}]
         ray.autoscaler.sdk.request_resources(bundles=bundles)
     deadline = time.monotonic() + scaling.wait_seconds
@@ -173,9 +176,14 @@ def _missing(num_workers: int, request: dict[str, float]) -> str:
         int(min(node.get(name, 0) // amount for name, amount in request.items())) for node in nodes
     )
     totals = {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
+    spare, left = [], num_workers
+    for node in sorted(nodes, key=lambda node: -node.get("CPU", 0)):
+        here = min(left, *(int(node.get(name, 0) // need) for name, need in request.items()))
+        left -= here
+        spare.append(node.get("CPU", 0) - here * request["CPU"])
     if places < num_workers:
         return f"it has room for {places}, with {totals['CPU']:g} CPUs and {totals['GPU']:g} GPUs"
-    if totals["CPU"] < num_workers * request["CPU"] + 1:
+    if max(spare) < 1:
         return f"its {totals['CPU']:g} CPUs leave none for data"
     return ""
 

@@ -35,16 +35,17 @@ def validate(
     *,
     max_chars: int,
     keep_samples: bool = False,
-) -> tuple[dict[str, float], list[ReadSample]]:
+) -> tuple[dict[str, float], list[ReadSample], dict[str, str]]:
     """Read every sample in full precision and add up over ranks.
 
     An image that cannot be decoded counts as a word that was not read.
 
     Returns:
-        The metrics, the same on all ranks, and this rank's samples where they are to be kept.
+        The metrics, the same on all ranks; this rank's samples where they are to be kept; and
+        this rank's unreadable images by key, with reasons.
     """
     model.eval()
-    counts, samples = ReadingCounts(), list[ReadSample]()
+    counts, samples, errors = ReadingCounts(), list[ReadSample](), dict[str, str]()
     loss_sum, num_scored = 0.0, 0
     for batch in batches:
         if batch.labels:
@@ -63,14 +64,16 @@ def validate(
                     batch.labels,
                     predictions,
                 )
+        errors.update(batch.errors)
         unread = list(batch.unreadable_labels)
         counts += count_readings(unread, [""] * len(unread))
-    totals = np.concatenate([counts.to_array(), [loss_sum, num_scored]])
+    totals = np.concatenate([counts.to_array(), [loss_sum, num_scored, len(errors)]])
     if worker.world_size > 1:
         reduced = torch.from_numpy(totals).to(worker.device)
         dist.all_reduce(reduced)
         totals = reduced.cpu().numpy()
-    *fields, loss_sum, num_scored = totals
+    *fields, loss_sum, num_scored, num_unread = totals
     counts = ReadingCounts.from_array(np.array(fields))
     metrics = {"loss": float(loss_sum / max(num_scored, 1)), "num_words": counts.num_words}
-    return metrics | counts.summary(), samples
+    metrics["unreadable_images"] = float(num_unread)
+    return metrics | counts.summary(), samples, errors

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,8 +12,10 @@ from torch import Tensor
 
 from ocr_model.charset import UNK
 from ocr_model.data.loading import Batch
-from ocr_model.errors import CheckpointError
+from ocr_model.errors import CheckpointError, OCRError
 from ocr_model.models.interface import Targets
+
+T = TypeVar("T")
 
 
 @runtime_checkable  # for the tests, which check types at run time
@@ -23,6 +25,10 @@ class TrainData(Protocol):
     @property
     def num_steps(self) -> int:
         """Steps per epoch."""
+
+    @property
+    def fingerprint(self) -> int:
+        """A number that changes when other rows make up the training part."""
 
     def train_batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
         """Yield this rank's part of each global batch of an epoch, from `start_step` on."""
@@ -39,18 +45,27 @@ class Worker:
     world_size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
-    def agree(self, fault: str = "") -> None:
-        """Wait for all ranks, and raise on each of them what went wrong on rank 0.
+    def gather(self, value: T) -> list[T]:
+        """Return every rank's value, on all ranks; plain values only."""
+        if self.world_size == 1:
+            return [value]
+        gathered: list[T] = [value] * self.world_size
+        dist.all_gather_object(gathered, value)
+        return gathered
+
+    def agree(self, fault: OCRError | None = None) -> None:
+        """Wait for all ranks, and raise on each of them what went wrong on any.
+
+        A fault of one rank alone would leave the others waiting for it.
 
         Raises:
-            CheckpointError: Rank 0 gave a `fault`.
+            OCRError: This rank's `fault`, or a CheckpointError with the message of another's.
         """
-        if self.world_size > 1:
-            shared = [fault]
-            dist.broadcast_object_list(shared, src=0, device=self.device)
-            fault = shared[0]
-        if fault:
-            raise CheckpointError(fault)
+        faults = [message for message in self.gather(str(fault or "")) if message]
+        if fault is not None:
+            raise fault
+        if faults:
+            raise CheckpointError(faults[0])
 
     def from_first(self, number: int) -> int:
         """Return rank 0's number on all ranks."""
@@ -71,10 +86,17 @@ class DeviceBatch:
     """1; 0 for the stand-in of a batch in which nothing was readable."""
 
     def split(self, num_parts: int) -> Iterator["DeviceBatch"]:
-        """Cut into parts of equal size, the last perhaps smaller."""
+        """Cut into exactly `num_parts` parts.
+
+        Where samples were unreadable the last may be smaller, or a stand-in: every rank must take
+        equally many forward passes, for batch normalisation reduces over ranks in each.
+        """
         size = -(-len(self.weights) // num_parts)
-        for start in range(0, len(self.weights), size):
+        for start in range(0, num_parts * size, size):
             part = slice(start, start + size)
+            if start >= len(self.weights):
+                yield _stand_in(self.images)
+                continue
             targets = Targets(self.targets.class_ids[part], self.targets.num_chars[part])
             yield DeviceBatch(
                 self.images[part], self.content_width[part], targets, self.weights[part]
@@ -88,20 +110,24 @@ def to_device(batch: Batch, device: torch.device) -> DeviceBatch:
     and the run fails at the epoch's end if that happens often.
     """
     if not batch.labels:
-        _, height, width, _ = batch.images.shape
-        return DeviceBatch(
-            torch.zeros(1, height, width, 3, dtype=torch.uint8, device=device),
-            torch.full((1,), width, device=device),
-            Targets(
-                torch.full((1, 1), UNK, device=device),
-                torch.ones(1, dtype=torch.long, device=device),
-            ),
-            torch.zeros(1, device=device),
-        )
+        return _stand_in(torch.zeros(1, *batch.images.shape[1:], dtype=torch.uint8, device=device))
     targets = Targets(_copy(batch.class_ids, device), _copy(batch.num_chars, device))
     weights = torch.ones(len(batch.labels), device=device)
     return DeviceBatch(
         _copy(batch.images, device), _copy(batch.content_width, device), targets, weights
+    )
+
+
+def _stand_in(images: UInt8[Tensor, "batch height width 3"]) -> DeviceBatch:
+    device, width = images.device, images.shape[2]
+    return DeviceBatch(
+        torch.zeros_like(images[:1]),
+        torch.full((1,), width, device=device),
+        Targets(
+            torch.full((1, 1), UNK, device=device),
+            torch.ones(1, dtype=torch.long, device=device),
+        ),
+        torch.zeros(1, device=device),
     )
 
 

@@ -178,7 +178,9 @@ def test_another_map_gives_the_same_index(source_of: Writer) -> None:
 
 def test_evaluation_keeps_every_labelled_row_of_any_length(source_of: Writer) -> None:
     source = source_of(["a", None, "b" * 99, "é"], held_out=["c"])
-    assert _rows(index_for_evaluation(source, None)) == [(0, 0), (0, 2), (0, 3)]
+    assert _rows(index_for_evaluation(source, "train")) == [(0, 0), (0, 2), (0, 3)]
+    assert _rows(index_for_evaluation(source, "validation")) == [(0, 0)]
+    assert index_for_evaluation(source, None).num_rows == 4
     assert index_for_evaluation(source, "validation").num_rows == 1
 
 

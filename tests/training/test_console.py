@@ -19,12 +19,14 @@ def test_the_next_command_scores_the_bundle_on_the_data_of_the_run() -> None:
     )
     assert evaluate_command(config, "runs/x/best") == (
         "uv run jobs/evaluate.py --set model=runs/x/best data.source=parquet subset=validation "
-        "'data.path=[a b.parquet, c.parquet]' data.validation_fraction=0.1"
+        'data.validation_fraction=0.1 \'data.path=["a b.parquet", "c.parquet"]\''
     )
 
 
 def test_the_next_command_of_rendered_words_draws_new_ones() -> None:
-    assert evaluate_command(TrainConfig(), "b").endswith("model=b data.seed=1")
+    assert evaluate_command(TrainConfig(), "b").endswith(
+        "model=b data.source=synthetic data.seed=1"
+    )
 
 
 def test_a_log_file_gets_a_line_per_epoch_and_no_bar() -> None:

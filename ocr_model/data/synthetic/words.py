@@ -1,5 +1,6 @@
 """What rendered words say: a frequency list of a language, and numbers."""
 
+import string
 from functools import lru_cache
 from zlib import crc32
 
@@ -9,7 +10,8 @@ from wordfreq import top_n_list
 from ocr_model.errors import ConfigError
 
 _LEXICON_SIZE = 30_000
-_LONGEST = 12
+LONGEST = 12
+ALPHABET = string.ascii_letters + string.digits
 _NUMBER_SHARE = 0.1
 _VALIDATION_SHARE = 10  # one word in this many is never trained on
 
@@ -38,4 +40,4 @@ def _lexicon(language: str) -> list[str]:
         words = top_n_list(language, _LEXICON_SIZE)
     except LookupError as error:
         raise ConfigError(f"data.language: {error}") from error
-    return [word for word in words if word.isascii() and word.isalnum() and len(word) <= _LONGEST]
+    return [word for word in words if word.isascii() and word.isalnum() and len(word) <= LONGEST]

@@ -1,0 +1,111 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# One rank of two, over gloo: trains three runs and prints how each ended.
+RANK = """
+import dataclasses, json, sys
+import torch
+import torch.distributed as dist
+from ocr_model.config import load_config
+from ocr_model.data.index import index_dataset
+from ocr_model.errors import OCRError
+from ocr_model.training.config import TrainConfig
+from ocr_model.training.local_data import build_local_data
+from ocr_model.training.loop import train
+from ocr_model.training.run_folder import RunFolder
+from ocr_model.training.worker import Worker
+
+folder, rank, settings = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+worker = Worker(rank, 2)
+
+def run(name, *overrides, own_folder=False):
+    config = load_config(TrainConfig, None, [*settings, f"run.storage={folder}", *overrides])
+    index = index_dataset(config.data, config.text)
+    place = RunFolder(folder, f"{name}-{rank}" if own_folder else name)
+    data = build_local_data(config, index, worker)
+    try:
+        result = train(config, index.charset, data, place, worker=worker)
+    except OCRError as error:
+        return {"error": type(error).__name__, "message": str(error)}
+    return {"reason": result.progress.finished, "epochs": len(result.progress.history)}
+
+rendered = ["data.num_words=48", "data.num_validation_words=9"]
+stops = run("stops", *rendered, "optimizer.learning_rate=1e-30",
+            "training.early_stopping_patience=2", "training.monitor=word_accuracy")
+accumulates = run("accumulates", "data.source=parquet", f"data.path={folder}/words.parquet",
+                  "data.validation_fraction=0.25", "training.accumulation_steps=8",
+                  "training.epochs=2", "training.max_unreadable=0.2")
+fails = run("fails", "data.source=parquet", f"data.path={folder}/words.parquet",
+            "data.validation_fraction=0.25", "training.epochs=2", "training.max_unreadable=0")
+apart = run("apart", *rendered, "training.epochs=1", own_folder=True)
+print(json.dumps([stops, accumulates, fails, apart]))
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+SETTINGS = [
+    "text.max_chars=12",
+    "image.width=64",
+    "model.backbone=resnet10",
+    "model.backbone_width=0.125",
+    "model.hidden=32",
+    "model.num_layers=1",
+    "model.num_heads=2",
+    "model.num_kv_heads=2",
+    "model.feed_forward=64",
+    "model.max_chars=12",
+    "training.batch_size=16",
+    "training.epochs=6",
+    "training.precision=fp32",
+]
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    write_words: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> list[list[dict[str, str]]]:
+    folder: Path = tmp_path_factory.mktemp("ranks")
+    words = [f"{a}{b}{n}" for a in "abcd" for b in "xyz" for n in range(4)]
+    write_words(folder / "words.parquet", words, {3: b"not an image", 17: b""})
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", RANK, str(folder), str(rank), json.dumps(SETTINGS)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    found = []
+    for process in ranks:
+        output, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors
+        found.append(json.loads(output.splitlines()[-1]))
+    return found
+
+
+def test_every_rank_stops_early_at_the_same_epoch(outcomes: list[list[dict[str, str]]]) -> None:
+    assert outcomes[0][0] == outcomes[1][0]
+    assert outcomes[0][0] == {"reason": "no better word_accuracy in 2 epochs", "epochs": 3}
+
+
+def test_an_unreadable_image_on_one_rank_leaves_the_ranks_in_step(
+    outcomes: list[list[dict[str, str]]],
+) -> None:
+    assert outcomes[0][1] == outcomes[1][1] == {"reason": "all epochs are done", "epochs": 2}
+
+
+def test_too_many_unreadable_images_fail_all_ranks_and_name_those_of_each(
+    outcomes: list[list[dict[str, str]]],
+) -> None:
+    assert outcomes[0][2] == outcomes[1][2] or {o[2]["error"] for o in outcomes} == {"DatasetError"}
+    assert all("could not be read" in outcome[2]["message"] for outcome in outcomes)
+
+
+def test_ranks_without_a_shared_folder_are_told_so(outcomes: list[list[dict[str, str]]]) -> None:
+    assert {outcome[3]["error"] for outcome in outcomes} == {"CheckpointError"}
