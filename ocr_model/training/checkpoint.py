@@ -30,8 +30,6 @@ class Progress:
     """With the seed, the state of every random generator: each step seeds its own."""
     total_steps: int = 0
     """Length of the schedule."""
-    is_fitted: bool = False
-    """Whether `total_steps` has been cut to the time there is."""
     num_streams: int = 1
     """Parts that each batch is read in; fixed when the run starts."""
     best_value: float | None = None

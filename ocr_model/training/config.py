@@ -63,8 +63,9 @@ class TrainingConfig(Config):
 
     epochs: PositiveInt = 6
     max_minutes: PositiveFloat | None = None
-    """Fit the run into so many minutes of training: after 40 steps the number of epochs is cut to
-    what the machine's speed allows, so the schedule still ends. Makes a run depend on the clock."""
+    """Fit the run into so many minutes of training: the number of steps is cut to what the
+    machine's speed allows, measured in the first half of the time, so that the schedule still
+    ends. Makes a run depend on the clock."""
     batch_size: PositiveInt = 128
     """Samples per optimiser step, of all workers together."""
     accumulation_steps: PositiveInt = 1

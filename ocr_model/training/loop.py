@@ -40,7 +40,7 @@ from ocr_model.training.worker import TrainData, Worker, to_device
 logger = logging.getLogger(__name__)
 
 LAST, BEST = "last.pt", "best.pt"
-_BUDGET_STEPS = range(10, 40)  # the first are slow: allocation, autotuning, data start-up
+_FIRST_FIT = 20  # steps; the first half is left out: allocation, autotuning, data start-up
 _REPORT_SECONDS = 0.5
 
 Report = Callable[[dict[str, Any]], None]
@@ -122,7 +122,8 @@ class _Loop:
         self._resume()
         self.started = time.monotonic() - self.progress.seconds
         self.first_step = self.progress.global_step
-        self.last_report = self.budget_began = 0.0
+        self.last_report = 0.0
+        self.next_fit, self.fit_mark = _FIRST_FIT, (0, self.started)
 
     def require_same_position(self) -> None:
         """Refuse to train where ranks found different checkpoints."""
@@ -322,19 +323,27 @@ class _Loop:
             )
 
     def _fit_to_budget(self) -> None:
+        """Set the length of the run to what the time allows: at 20, 40, 80 ... steps.
+
+        Speed is that since the last time; in the second half of the time nothing is changed.
+        """
         minutes, progress = self.config.training.max_minutes, self.progress
-        if minutes is None or progress.is_fitted:
+        if minutes is None:
             return
-        taken = progress.global_step - self.first_step
-        if taken == _BUDGET_STEPS.start:
-            self.budget_began = time.monotonic()
-        if taken == _BUDGET_STEPS.stop:
-            seconds_per_step = (time.monotonic() - self.budget_began) / len(_BUDGET_STEPS)
-            left = 60 * minutes - (time.monotonic() - self.started)
+        now, taken = time.monotonic(), progress.global_step - self.first_step
+        if taken == _FIRST_FIT // 2:
+            self.fit_mark = (taken, now)
+        if taken != self.next_fit:
+            return
+        total = progress.total_steps
+        left = 60 * minutes - (now - self.started)
+        if left > 30 * minutes:
+            seconds_per_step = (now - self.fit_mark[1]) / (taken - self.fit_mark[0])
             affordable = max(1, int(_TRAINING_SHARE * left / seconds_per_step))
-            total = min(progress.total_steps, progress.global_step + affordable)
-            progress.total_steps = self.worker.from_first(total)
-            progress.is_fitted = True
+            planned = self.config.training.epochs * self.data.num_steps
+            total = min(planned, progress.global_step + affordable)
+        progress.total_steps = self.worker.from_first(total)  # ranks have clocks of their own
+        self.fit_mark, self.next_fit = (taken, now), 2 * taken
 
     def _epoch_metrics(self, steps_per_second: float) -> dict[str, float]:
         training = self.config.training

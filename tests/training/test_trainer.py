@@ -134,6 +134,15 @@ def test_a_run_survives_sigkill_of_a_worker_and_ends_with_the_same_weights(
     ]
 
 
+def test_two_workers_stop_early_together(ray_cluster: None, tmp_path: Path) -> None:
+    config = _config(tmp_path, "stops", monitor="word_accuracy", early_stopping_patience=1)
+    config = config.replace(
+        scaling={"num_workers": 2, "cpus_per_worker": 1}, optimizer={"learning_rate": 1e-30}
+    )
+    assert run_training(config).reason == "no better word_accuracy in 1 epochs"
+    assert len(_history(config)) == 2
+
+
 def test_a_finished_run_says_so_instead_of_training_again(two_worker_run: TrainConfig) -> None:
     folder = Path(two_worker_run.run.storage) / two_worker_run.run.name
     before = (folder / LAST).stat().st_mtime_ns
