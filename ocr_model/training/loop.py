@@ -325,7 +325,8 @@ class _Loop:
     def _fit_to_budget(self) -> None:
         """Set the length of the run to what the time allows: at 20, 40, 80 ... steps.
 
-        Speed is that since the last time; in the second half of the time nothing is changed.
+        Speed is that since the last time; in the second half of the time nothing is changed
+        any more, unless it has begun before the first 20 steps are taken.
         """
         minutes, progress = self.config.training.max_minutes, self.progress
         if minutes is None:
@@ -337,7 +338,7 @@ class _Loop:
             return
         total = progress.total_steps
         left = 60 * minutes - (now - self.started)
-        if left > 30 * minutes:
+        if left > 30 * minutes or self.next_fit == _FIRST_FIT:
             seconds_per_step = (now - self.fit_mark[1]) / (taken - self.fit_mark[0])
             affordable = max(1, int(_TRAINING_SHARE * left / seconds_per_step))
             planned = self.config.training.epochs * self.data.num_steps

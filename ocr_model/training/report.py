@@ -158,7 +158,10 @@ def _page(
         metrics=metrics,
         figures=figures,
         titles=[title for title, _, _ in _COLUMNS],
-        rows=[[form.format(entry[key]) for _, key, form in _COLUMNS] for entry in history],
+        rows=[
+            [form.format(entry[key] + (key == "epoch")) for _, key, form in _COLUMNS]  # from 1
+            for entry in history
+        ],
         curves=encoded["curves.png"],
         samples=encoded["samples.png"],
         attention=[encoded[name] for name in encoded if name.startswith("attention_")],

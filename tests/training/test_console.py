@@ -53,5 +53,5 @@ def test_a_log_file_gets_a_line_per_epoch_and_no_bar() -> None:
     assert lines[2].split() == [
         "epoch", "loss", "val", "loss", "exact", "36-char", "CER", "images/s", "seconds",
     ]  # fmt: skip
-    assert lines[3].split() == ["0", "1.500", "1.250", "25.0%", "50.0%", "12.50%", "400", "9", "*"]
+    assert lines[3].split() == ["1", "1.500", "1.250", "25.0%", "50.0%", "12.50%", "400", "9", "*"]
     assert len(lines) == 4
