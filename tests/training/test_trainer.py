@@ -38,6 +38,8 @@ def _config(storage: Path, name: str, **training: object) -> TrainConfig:
                 "dropout": 0.0,
                 "max_chars": 12,
             },
+            # Adam amplifies the rounding of gradients near zero, by its learning rate.
+            "optimizer": {"learning_rate": 1e-4},
             "training": {
                 "epochs": 3,
                 "batch_size": 16,
