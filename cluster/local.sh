@@ -32,6 +32,8 @@ print(*(s.getsockname()[1] for s in sockets), sep="\n")
 PY
 }
 
+boot_id() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown; }
+
 start_node() { # start_node NAME ARGUMENTS...: a process group of its own
   local name=$1
   shift
@@ -63,7 +65,7 @@ up() {
     exit 1
   fi
   mkdir -p "$state/ray"
-  cat /proc/sys/kernel/random/boot_id >"$state/boot" 2>/dev/null || true
+  boot_id >"$state/boot"
   (umask 077; python -c 'import secrets; print(secrets.token_hex(32), end="")' >"$state/token")
   mapfile -t ports < <(free_ports 3)
   export OCR_GCS=127.0.0.1:${ports[0]}
@@ -95,7 +97,7 @@ any_alive() {
 down() {
   [[ -e $state/pids ]] || { say "no cluster is up"; return; }
   # After a restart of the machine the process ids are somebody else's.
-  if cmp -s "$state/boot" /proc/sys/kernel/random/boot_id || [[ ! -s $state/boot ]]; then
+  if [[ $(cat "$state/boot") == "$(boot_id)" ]]; then
     signal_all TERM
     for _ in $(seq 40); do
       any_alive || break
