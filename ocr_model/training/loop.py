@@ -27,6 +27,7 @@ from ocr_model.data.loading import Batch
 from ocr_model.errors import CheckpointError, DatasetError, NonFiniteLossError, OCRError
 from ocr_model.models import build_model
 from ocr_model.models.interface import LossOutput, RecognizerModel
+from ocr_model.training.budget import TimeBudget
 from ocr_model.training.checkpoint import Progress, require_same_settings
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.history import write_history, write_unreadable
@@ -40,7 +41,6 @@ from ocr_model.training.worker import TrainData, Worker, to_device
 logger = logging.getLogger(__name__)
 
 LAST, BEST = "last.pt", "best.pt"
-_FIRST_FIT = 20  # steps; the first half is left out: allocation, autotuning, data start-up
 _REPORT_SECONDS = 0.5
 
 Report = Callable[[dict[str, Any]], None]
@@ -121,9 +121,15 @@ class _Loop:
         self.unreadable: dict[str, str] = {}
         self._resume()
         self.started = time.monotonic() - self.progress.seconds
-        self.first_step = self.progress.global_step
         self.last_report = 0.0
-        self.next_fit, self.fit_mark = _FIRST_FIT, (0, self.started)
+        self.budget = None
+        if training.max_minutes is not None:
+            self.budget = TimeBudget(
+                seconds=60 * training.max_minutes,
+                planned_steps=training.epochs * data.num_steps,
+                started=self.started,
+                first_step=self.progress.global_step,
+            )
 
     def require_same_position(self) -> None:
         """Refuse to train where ranks found different checkpoints."""
@@ -323,28 +329,14 @@ class _Loop:
             )
 
     def _fit_to_budget(self) -> None:
-        """Set the length of the run to what the time allows: at 20, 40, 80 ... steps.
-
-        Speed is that since the last time; in the second half of the time nothing is changed
-        any more, unless it has begun before the first 20 steps are taken.
-        """
-        minutes, progress = self.config.training.max_minutes, self.progress
-        if minutes is None:
+        progress = self.progress
+        if self.budget is None:
             return
-        now, taken = time.monotonic(), progress.global_step - self.first_step
-        if taken == _FIRST_FIT // 2:
-            self.fit_mark = (taken, now)
-        if taken != self.next_fit:
-            return
-        total = progress.total_steps
-        left = 60 * minutes - (now - self.started)
-        if left > 30 * minutes or self.next_fit == _FIRST_FIT:
-            seconds_per_step = (now - self.fit_mark[1]) / (taken - self.fit_mark[0])
-            affordable = max(1, int(_TRAINING_SHARE * left / seconds_per_step))
-            planned = self.config.training.epochs * self.data.num_steps
-            total = min(planned, progress.global_step + affordable)
-        progress.total_steps = self.worker.from_first(total)  # ranks have clocks of their own
-        self.fit_mark, self.next_fit = (taken, now), 2 * taken
+        fitted = self.budget.fitted_steps(
+            progress.global_step, progress.total_steps, time.monotonic()
+        )
+        if fitted is not None:
+            progress.total_steps = self.worker.from_first(fitted)  # ranks have clocks of their own
 
     def _epoch_metrics(self, steps_per_second: float) -> dict[str, float]:
         training = self.config.training
@@ -480,9 +472,6 @@ class _PendingStep:
     norm: Tensor
     keys: list[str]
     factor: float
-
-
-_TRAINING_SHARE = 0.93  # of the time left; the rest is validation
 
 
 def _is_better(value: float, best: float | None, monitor: str) -> bool:
