@@ -15,7 +15,8 @@ from PIL import Image
 from ocr_model.config import load_config
 from ocr_model.data.index import DatasetIndex, index_dataset
 from ocr_model.data.loading import LocalData
-from ocr_model.data.synthetic.renderer import RendererConfig, WordRenderer
+from ocr_model.data.synthetic.renderer import WordRenderer
+from ocr_model.data.synthetic.stages import RendererConfig
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.local_data import build_local_data
 from ocr_model.training.loop import TrainResult, train
@@ -97,7 +98,7 @@ def write_words() -> Callable[..., Path]:
         rows = []
         for number, word in enumerate(words):
             buffer = io.BytesIO()
-            pixels = renderer.render(word, np.random.default_rng(number))
+            pixels = renderer.render(word, np.random.default_rng(number)).pixels
             Image.fromarray(pixels).save(buffer, "PNG")
             content = (images or {}).get(number, buffer.getvalue())
             rows.append({"bytes": content, "path": None})

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float32, Int
 
 Rows = Int[np.ndarray, " _rows"]
 """Row numbers in a fragment; each fragment has as many as it likes."""
@@ -36,3 +36,6 @@ class Sample:
     label: str
     error: str = ""
     """Why there is no image."""
+    char_quads: Float32[np.ndarray, "chars 4 2"] | None = None
+    """Corners (x, y) of each character, clockwise from its upper left, in pixels; rendered words
+    have them."""

@@ -14,7 +14,7 @@ from pydantic import PositiveInt
 from ocr_model.charset import Charset, Normalization, normalize
 from ocr_model.config import Config
 from ocr_model.data.fragments import Fragment, Rows
-from ocr_model.data.sources import SourceConfig, Subset
+from ocr_model.data.source_config import SourceConfig, Subset
 from ocr_model.errors import ConfigError, DatasetError
 
 ParallelMap = Callable[
@@ -141,7 +141,8 @@ def index_dataset(
                 f"the {name} part has no usable sample: {report.num_seen} seen, dropped "
                 f"{dict(report.dropped)}; see text.normalization and text.max_chars"
             )
-    characters = reports["train"].characters.keys() | set(source.alphabet)
+    alphabet = normalize(source.alphabet, text.normalization)
+    characters = reports["train"].characters.keys() | set(alphabet)
     charset = Charset("".join(sorted(characters)))
     return DatasetIndex(train, validation, charset, reports)
 

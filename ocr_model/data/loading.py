@@ -16,7 +16,7 @@ from ocr_model.data.augment import AugmentConfig, augment
 from ocr_model.data.fragments import Sample
 from ocr_model.data.index import SubsetIndex, TextConfig
 from ocr_model.data.order import EpochOrder, SampleRef, sequential
-from ocr_model.data.sources import SourceConfig
+from ocr_model.data.source_config import SourceConfig
 from ocr_model.errors import ImageError
 from ocr_model.image import ImageGeometry, decode_image, fit_image
 

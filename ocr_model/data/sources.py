@@ -1,63 +1,22 @@
-"""Named datasets: where word images and their labels come from.
+"""Named datasets: where word images and their labels come from."""
 
-A source lists *fragments*: pieces that one task reads at once, such as a row group of a Parquet
-file. Everything downstream (splitting, shuffling, sharding, resuming) is arithmetic on fragments
-and row numbers, so it is the same for every source. Nothing here imports torch or Ray.
-"""
-
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-import numpy as np
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field
 
-from ocr_model.config import Config
 from ocr_model.data import folders, hub_datasets, parquet
 from ocr_model.data.fragments import Fragment, Rows, Sample
-from ocr_model.data.synthetic import words
-from ocr_model.data.synthetic.renderer import RendererConfig, WordRenderer
+from ocr_model.data.source_config import (
+    ROWS_PER_FRAGMENT,
+    SourceConfig,
+    Subset,
+    run_rows,
+    runs,
+    split_of,
+)
+from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.errors import ConfigError
-
-Subset = Literal["train", "validation"]
-
-_ROWS_PER_FRAGMENT = 1000
-
-
-class SourceConfig(Config, ABC):
-    """What every source has."""
-
-    limit: PositiveInt | None = None
-    """Use at most this many training samples (whole fragments in random order, then random rows);
-    jobs/evaluate.py limits what it reads by the same setting."""
-    validation_limit: PositiveInt | None = 10_000
-    """Use at most this many validation samples."""
-    validation_fraction: NonNegativeFloat = Field(0.0, lt=1)
-    """Share of the rows set apart for validation, chosen by a hash of file name and row number:
-    the same rows on every machine. For sources without a validation part of their own."""
-    seed: NonNegativeInt = 0
-    """Decides which rows `limit` keeps (and what `synthetic` draws)."""
-
-    @property
-    def alphabet(self) -> str:
-        """Characters that labels may have beyond those of the first epoch's."""
-        return ""
-
-    @abstractmethod
-    def fragments(self, subset: Subset) -> list[Fragment]:
-        """List the pieces of a subset; a validation part that is not there gives an empty list.
-
-        Raises:
-            DatasetError: The data is missing or unreadable.
-        """
-
-    @abstractmethod
-    def labels(self, fragment: Fragment) -> Sequence[str | None]:
-        """Return the raw labels of a fragment, one per row; None where there is none."""
-
-    @abstractmethod
-    def read(self, fragment: Fragment, rows: Rows, *, epoch: int) -> list[Sample]:
-        """Return the samples at `rows`, in that order; only generated data varies by `epoch`."""
 
 
 class ParquetSource(SourceConfig):
@@ -139,12 +98,12 @@ class HuggingFaceSource(SourceConfig):
         if split is None:
             return []
         num_rows = hub_datasets.count_rows(self.path, self.subset, split)
-        return _runs(f"{self.path}@{split}", num_rows)
+        return runs(f"{self.path}@{split}", num_rows)
 
     def labels(self, fragment: Fragment) -> Sequence[str | None]:
         """Read the label column only."""
         return hub_datasets.read_labels(
-            self.path, self.subset, _split_of(fragment), self.label_column, _run_rows(fragment)
+            self.path, self.subset, split_of(fragment), self.label_column, run_rows(fragment)
         )
 
     def read(self, fragment: Fragment, rows: Rows, *, epoch: int) -> list[Sample]:
@@ -152,9 +111,9 @@ class HuggingFaceSource(SourceConfig):
         return hub_datasets.read_rows(
             self.path,
             self.subset,
-            _split_of(fragment),
+            split_of(fragment),
             (self.image_column, self.label_column),
-            rows + fragment.part * _ROWS_PER_FRAGMENT,
+            rows + fragment.part * ROWS_PER_FRAGMENT,
         )
 
 
@@ -175,7 +134,7 @@ class FolderSource(SourceConfig):
     def fragments(self, subset: Subset) -> list[Fragment]:
         """List runs of files."""
         listing = folders.list_images(self.path, subset, self.stem_pattern)
-        return _runs(f"{self.path}@{subset}", len(listing))
+        return runs(f"{self.path}@{subset}", len(listing))
 
     def labels(self, fragment: Fragment) -> Sequence[str | None]:
         """Return labels of the listing."""
@@ -187,63 +146,10 @@ class FolderSource(SourceConfig):
         return [folders.read_sample(*listing[row]) for row in rows]
 
     def _listing(self, fragment: Fragment) -> Sequence[tuple[str, str | None]]:
-        subset: Subset = "train" if _split_of(fragment) == "train" else "validation"
+        subset: Subset = "train" if split_of(fragment) == "train" else "validation"
         listing = folders.list_images(self.path, subset, self.stem_pattern)
-        rows = _run_rows(fragment)
+        rows = run_rows(fragment)
         return listing[rows[0] : rows[-1] + 1]
-
-
-class SyntheticSource(SourceConfig):
-    """Rendered words, made while training and never stored; every epoch has new ones.
-
-    Validation words are of a part of the lexicon that training never draws from.
-    """
-
-    source: Literal["synthetic"] = "synthetic"
-    num_words: PositiveInt = 20_000
-    """Words per epoch."""
-    num_validation_words: PositiveInt = 1_000
-    language: str = "en"
-    """Language of the lexicon, as wordfreq names it."""
-    renderer: RendererConfig = RendererConfig()
-
-    @property
-    def alphabet(self) -> str:
-        """ASCII letters and digits: later epochs draw other words."""
-        return words.ALPHABET
-
-    def fragments(self, subset: Subset) -> list[Fragment]:
-        """List runs of sample numbers."""
-        if self.validation_fraction:
-            raise ConfigError(
-                "synthetic has validation words of its own; data.validation_fraction is for others"
-            )
-        count = self.num_words if subset == "train" else self.num_validation_words
-        return _runs(f"synthetic@{subset}", count)
-
-    def labels(self, fragment: Fragment) -> Sequence[str | None]:
-        """Return the words of the first epoch."""
-        return [self._word(fragment, row, 0) for row in range(fragment.num_rows)]
-
-    def read(self, fragment: Fragment, rows: Rows, *, epoch: int) -> list[Sample]:
-        """Render."""
-        renderer = WordRenderer(self.renderer)
-        samples = []
-        for row in rows:
-            word = self._word(fragment, int(row), epoch)
-            rng = np.random.default_rng([*self._sample_seed(fragment, int(row), epoch), 1])
-            samples.append(Sample(renderer.render(word, rng), word))
-        return samples
-
-    def _word(self, fragment: Fragment, row: int, epoch: int) -> str:
-        rng = np.random.default_rng(self._sample_seed(fragment, row, epoch))
-        is_validation = _split_of(fragment) == "validation"
-        return words.draw_word(rng, self.language, is_validation=is_validation)
-
-    def _sample_seed(self, fragment: Fragment, row: int, epoch: int) -> list[int]:
-        is_validation = _split_of(fragment) == "validation"
-        number = fragment.part * _ROWS_PER_FRAGMENT + row
-        return [self.seed, int(is_validation), 0 if is_validation else epoch, number]
 
 
 DataConfig = Annotated[
@@ -254,20 +160,3 @@ DataConfig = Annotated[
 
 def _as_list(path: str | list[str]) -> list[str]:
     return [path] if isinstance(path, str) else path
-
-
-def _runs(uri: str, num_rows: int) -> list[Fragment]:
-    starts = range(0, num_rows, _ROWS_PER_FRAGMENT)
-    return [
-        Fragment(uri, part, min(_ROWS_PER_FRAGMENT, num_rows - start))
-        for part, start in enumerate(starts)
-    ]
-
-
-def _run_rows(fragment: Fragment) -> range:
-    start = fragment.part * _ROWS_PER_FRAGMENT
-    return range(start, start + fragment.num_rows)
-
-
-def _split_of(fragment: Fragment) -> str:
-    return fragment.uri.rpartition("@")[2]

@@ -15,7 +15,8 @@ from rich.progress import track
 from ocr_model.config import Config
 from ocr_model.data.index import SubsetIndex, index_for_evaluation
 from ocr_model.data.order import sequential
-from ocr_model.data.sources import DataConfig, SyntheticSource
+from ocr_model.data.sources import DataConfig
+from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.decoding.readings import Prediction
 from ocr_model.errors import ConfigError, DatasetError, ImageError
 from ocr_model.image import decode_image, fit_image

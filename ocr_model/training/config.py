@@ -14,8 +14,8 @@ from pydantic import (
 from ocr_model.config import Config
 from ocr_model.data.augment import AugmentConfig
 from ocr_model.data.index import TextConfig
-from ocr_model.data.sources import DataConfig, SyntheticSource
-from ocr_model.data.synthetic.words import LONGEST
+from ocr_model.data.sources import DataConfig
+from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.image import ImageGeometry
 from ocr_model.models import ModelConfig
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig
@@ -127,11 +127,13 @@ class TrainConfig(Config):
 
     @model_validator(mode="after")
     def _settings_have_effect(self) -> "TrainConfig":
-        if isinstance(self.data, SyntheticSource) and self.text.max_chars < LONGEST:
-            raise ValueError(
-                f"rendered words have up to {LONGEST} characters; text.max_chars is "
-                f"{self.text.max_chars}"
-            )
+        if isinstance(self.data, SyntheticSource):
+            longest = self.data.lexicon.max_chars
+            if self.text.max_chars < longest:
+                raise ValueError(
+                    f"data.lexicon.max_chars is {longest}, text.max_chars {self.text.max_chars}: "
+                    "rendered words would be cut"
+                )
         training, forcing = self.training, self.training.teacher_forcing
         if isinstance(self.model, ResNetTransformerConfig) and self.model.decoder_weight:
             if self.model.max_chars < self.text.max_chars:

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from ocr_model.data.sources import SyntheticSource
+from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.training.config import TrainConfig
 
 _COLUMNS = (

@@ -1,73 +1,239 @@
-"""Word images from fonts: the plain renderer of the quick-start."""
+"""Word images from fonts, stage by stage.
 
+Source: Jaderberg et al. 2014 (arXiv:1406.2227, section 3), whose stages are font, border and
+shadow, base colouring, projective distortion, natural data blending and noise. Ours differ in that
+letters are set from glyphs drawn once per face, a curved baseline and the projective distortion are
+one warp of all layers together, blending takes procedural surfaces where no photographs are given,
+and every character's place is known.
+"""
+
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import cv2
-import matplotlib as mpl
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-from pydantic import NonNegativeFloat
+from jaxtyping import Float32
 
-from ocr_model.config import Config
+from ocr_model.data.draws import between, happens, pick, whole
+from ocr_model.data.synthetic.colours import (
+    Colour,
+    Surface,
+    cut_surface,
+    draw_colours,
+    load_photos,
+    procedural_textures,
+)
+from ocr_model.data.synthetic.degrade import degrade
+from ocr_model.data.synthetic.fonts import EM_PIXELS, FontCatalog, Mask, load_fonts
+from ocr_model.data.synthetic.lettering import (
+    Lettering,
+    cast_shadow,
+    change_weight,
+    outline,
+    set_text,
+)
+from ocr_model.data.synthetic.stages import LAYER_MARGIN, DistortionConfig, RendererConfig
+from ocr_model.data.synthetic.warp import Bend, Warp, rim
+from ocr_model.errors import DatasetError
 from ocr_model.image import Pixels
 
+_LONGEST_ASPECT = 24.0  # width by height; longer pictures are squeezed
 
-class RendererConfig(Config):
-    """How hard the rendered words are."""
 
-    noise: NonNegativeFloat = 8.0
-    """Largest standard deviation of pixel noise, in grey levels."""
-    blur: NonNegativeFloat = 0.8
-    """Largest standard deviation of the blur, in pixels of a 32 pixel high word."""
+@dataclass(frozen=True)
+class RenderedWord:
+    """A picture and where its characters are."""
+
+    pixels: Pixels
+    char_quads: Float32[np.ndarray, "chars 4 2"]
+    """Corners (x, y) of each character, clockwise from its upper left, in pixels of the picture;
+    they may lie outside of it."""
 
 
 class WordRenderer:
-    """Draws words in the fonts that come with matplotlib; light on dark or dark on light."""
+    """Draws words; the same generator state and fonts give the same picture on any machine."""
 
     def __init__(self, config: RendererConfig) -> None:
         self.config = config
+        self.fonts: FontCatalog = load_fonts(config.fonts)
 
-    def render(self, word: str, rng: np.random.Generator) -> Pixels:
-        """Return a word image some 32 pixels high; the same generator state, the same image."""
-        font = _font(int(rng.integers(len(_font_files()))), int(rng.integers(22, 34)))
-        left, top, right, bottom = font.getbbox(word)
-        margins = rng.integers(1, 7, 4)
-        size = (int(right - left + margins[:2].sum()), int(bottom - top + margins[2:].sum()))
-        mask = Image.new("L", size)
-        ImageDraw.Draw(mask).text((margins[0] - left, margins[2] - top), word, 255, font)
-        alpha = np.asarray(mask, np.float32)[..., None] / 255
-        paper, ink = _colours(rng)
-        pixels = paper + alpha * (ink - paper)
-        sigma = float(rng.uniform(0, self.config.blur))
-        if sigma > 0.2:
-            pixels = cv2.GaussianBlur(pixels, (0, 0), sigma)
-        spread = rng.uniform(0, self.config.noise)
-        pixels = pixels + rng.standard_normal(pixels.shape, np.float32) * np.float32(spread)
-        clipped: Pixels = np.clip(pixels, 0, 255).astype(np.uint8)
-        return clipped
+    @property
+    def _surfaces(self) -> list[Surface]:
+        photos = self.config.surface.photos
+        return procedural_textures() if photos is None else load_photos(photos)
+
+    def render(self, text: str, rng: np.random.Generator) -> RenderedWord:
+        """Draw a text; the generator decides everything but what it says.
+
+        Raises:
+            DatasetError: No face has all its characters.
+        """
+        lettering = self._letter(text, rng)
+        layers = self._layers(lettering.mask, rng)
+        warp = self._draw_warp(lettering, rng)
+        warped = [warp.apply(layer) for layer in layers]
+        pixels = self._paint(warped, rng)
+        pixels = degrade(pixels, self.config.degrade, rng)
+        return RenderedWord(pixels, _quads(lettering.char_boxes, warp))
+
+    def _letter(self, text: str, rng: np.random.Generator) -> Lettering:
+        face = self.fonts.draw_face(text, rng)
+        if face is None:
+            raise DatasetError(
+                f"none of {self.fonts.num_faces} fonts has all characters of {text!r}"
+            )
+        tracking = 0.0
+        if happens(rng, self.config.tracking.probability):
+            low, high = self.config.tracking.tightest, self.config.tracking.widest
+            # Most signs are set tight: the square favours small amounts.
+            tracking = EM_PIXELS * (low + (high - low) * float(rng.random()) ** 2)
+        lettering = set_text(face, text, tracking=tracking, margin=LAYER_MARGIN)
+        if happens(rng, self.config.weight.probability):
+            amount = between(rng, -1, 1) * self.config.weight.amount
+            mask = change_weight(lettering.mask, amount)
+            lettering = Lettering(mask, lettering.char_boxes, lettering.ink_box, lettering.baseline)
+        return lettering
+
+    def _layers(self, ink: Mask, rng: np.random.Generator) -> list[Mask]:
+        """Return ink, border and shadow, as far as they are there; the ink comes first."""
+        config, layers = self.config, [ink]
+        outer = ink
+        if config.border.pixels and happens(rng, config.border.probability):
+            outer = outline(ink, 1 + whole(rng, config.border.pixels))
+            layers.append(outer)
+        if config.shadow.pixels and happens(rng, config.shadow.probability):
+            layers.append(cast_shadow(outer, config.shadow.pixels, rng))
+        return layers
+
+    def _draw_warp(self, lettering: Lettering, rng: np.random.Generator) -> Warp:
+        config = self.config
+        left, top, right, bottom = lettering.ink_box
+        bend = None
+        if config.curve.degrees and happens(rng, config.curve.probability):
+            degrees = between(rng, 0.2, 1.0) * config.curve.degrees
+            # A bowl needs room above: short words on a narrow arc would overlap themselves.
+            angle = min(np.radians(degrees), 0.8 * (right - left) / (bottom - top))
+            radius = (right - left) / angle * (1 if happens(rng, 0.5) else -1)
+            bend = Bend((left + right) / 2, (top + bottom) / 2, radius)
+        edge = rim((left, top, right, bottom), 2 if bend is None else 9)
+        if bend is not None:
+            edge = bend.forward(edge)
+        homography = np.eye(3)
+        if happens(rng, config.distortion.probability):
+            homography = _draw_homography(edge, config.distortion, rng)
+        return _fit(homography, bend, edge, config, rng)
+
+    def _paint(self, layers: list[Mask], rng: np.random.Generator) -> Pixels:
+        """Fill paper and layers with colours and textures and lay them over each other."""
+        config = self.config
+        height, width = layers[0].shape
+        paper, ink = draw_colours(rng, from_palette=config.palette)
+        picture = np.empty((height, width, 3), np.float32)
+        picture[:] = paper
+        has_surface = happens(rng, config.surface.probability)
+        if has_surface:
+            # A texture stronger than the contrast would bury the word.
+            contrast = float(np.abs(paper - ink).mean()) / 64
+            amount = between(rng, 0, config.surface.strength) * min(1.0, contrast)
+            picture += cut_surface(self._surfaces, rng, height, width) * np.float32(amount)
+        if happens(rng, config.clutter.probability):
+            _draw_clutter(picture, ink, rng)
+        for layer in layers[:0:-1]:  # shadow, then border
+            other, _ = draw_colours(rng, from_palette=config.palette)
+            _lay_over(picture, layer, other, opacity=between(rng, 0.4, 1.0))
+        filling: Colour | np.ndarray = ink
+        if has_surface and happens(rng, config.surface.ink_share):
+            filling = ink + np.float32(0.4 * amount) * cut_surface(
+                self._surfaces, rng, height, width
+            )
+        _lay_over(picture, layers[0], filling, opacity=between(rng, 0.75, 1.0))
+        return cv2.convertScaleAbs(np.maximum(picture, 0, out=picture))
 
 
-def _colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw paper and ink that differ by at least 60 grey levels."""
-    while True:
-        paper, ink = rng.integers(0, 256, (2, 3)).astype(np.float32)
-        if abs(paper.mean() - ink.mean()) >= 60:
-            return paper, ink
+@lru_cache(maxsize=4)
+def word_renderer(config: RendererConfig) -> WordRenderer:
+    """Return this process's renderer of a configuration, with the glyphs that it has drawn."""
+    return WordRenderer(config)
 
 
-@lru_cache(maxsize=1)
-def _font_files() -> tuple[Path, ...]:
-    folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
-    return tuple(
-        sorted(
-            p
-            for p in folder.glob("*.ttf")
-            if p.name.startswith(("DejaVuSans", "DejaVuSerif")) and "Display" not in p.name
-        )
+def _draw_homography(
+    edge: Float32[np.ndarray, "points 2"], config: DistortionConfig, rng: np.random.Generator
+) -> np.ndarray:
+    low, high = edge.min(axis=0), edge.max(axis=0)
+    size, centre = high - low, (low + high) / 2
+    # A long word turned by its full angle would be a thin line in the picture.
+    steepest = min(np.radians(config.rotation_degrees), 0.6 * float(size[1] / size[0]))
+    angle = between(rng, -steepest, steepest)
+    slant = np.tan(np.radians(between(rng, -config.shear_degrees, config.shear_degrees)))
+    stretch = 1 + between(rng, -config.stretch, config.stretch)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    linear = np.array([[cosine, -sine], [sine, cosine]]) @ [[stretch, slant], [0, 1]]
+    corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]], np.float32)
+    moved = (corners - centre) @ linear.T
+    moved += (rng.random((4, 2)) - 0.5) * (2 * config.perspective * size[1])
+    return cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
+
+
+def _fit(
+    homography: np.ndarray,
+    bend: Bend | None,
+    edge: Float32[np.ndarray, "points 2"],
+    config: RendererConfig,
+    rng: np.random.Generator,
+) -> Warp:
+    """Scale and move what a homography gives so that the ink and some paper fill the picture."""
+    points = cv2.perspectiveTransform(edge[None], homography)[0]
+    low, high = points.min(axis=0), points.max(axis=0)
+    crop, ink_height = config.crop, float(high[1] - low[1])
+    left, top, right, bottom = (
+        (crop.least + (crop.most - crop.least) * float(rng.random()) ** 2) * ink_height
+        for _ in range(4)
     )
+    scale = config.height / (ink_height + top + bottom)
+    full_width = (float(high[0] - low[0]) + left + right) * scale
+    width = int(min(max(full_width, 8.0), _LONGEST_ASPECT * config.height))
+    across = scale * width / full_width
+    fit = np.array(
+        [[across, 0, across * (left - low[0])], [0, scale, scale * (top - low[1])], [0, 0, 1]]
+    )
+    return Warp(fit @ homography, bend, config.height, width)
 
 
-@lru_cache(maxsize=512)
-def _font(index: int, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(_font_files()[index], size)
+def _lay_over(
+    picture: Float32[np.ndarray, "height width 3"],
+    layer: Mask,
+    filling: np.ndarray,
+    opacity: float,
+) -> None:
+    """Blend a layer into the picture, in place."""
+    alpha = cv2.cvtColor(layer, cv2.COLOR_GRAY2RGB) * np.float32(opacity / 255)
+    alpha *= filling - picture
+    picture += alpha
+
+
+def _draw_clutter(
+    picture: Float32[np.ndarray, "height width 3"], ink: Colour, rng: np.random.Generator
+) -> None:
+    height, width = picture.shape[:2]
+    colour = ink if happens(rng, 0.6) else rng.random(3) * 255
+    tone = tuple(float(channel) for channel in colour)
+    for _ in range(1 + whole(rng, 3)):
+        thickness = 1 + whole(rng, max(1, height // 10))
+        match whole(rng, 3):
+            case 0:  # a rule along the upper or lower rim
+                at = pick(rng, (0.02, 0.06, 0.94, 0.98)) * height
+                ends = (0, int(at + between(rng, -2, 2))), (width, int(at + between(rng, -2, 2)))
+                cv2.line(picture, *ends, tone, thickness, cv2.LINE_AA)
+            case 1:  # an edge: the paper ends
+                x = int(pick(rng, (0.0, 1.0)) * width + between(rng, -0.1, 0.1) * height)
+                cv2.line(picture, (x, 0), (x, height), tone, 2 * thickness)
+            case _:  # feet or heads of a neighbouring line
+                y = int(pick(rng, (0.0, 1.0)) * height)
+                for x in range(whole(rng, height), width, max(4, height // 3)):
+                    reach = int(between(rng, 0.02, 0.12) * height)
+                    cv2.line(picture, (x, y - reach), (x, y + reach), tone, thickness)
+
+
+def _quads(boxes: Float32[np.ndarray, "chars 4"], warp: Warp) -> Float32[np.ndarray, "chars 4 2"]:
+    corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
+    return warp.forward(corners).reshape(-1, 4, 2)

@@ -1,43 +1,308 @@
-"""What rendered words say: a frequency list of a language, and numbers."""
+"""What rendered words say: words of a language or a file, and numbers, dates, codes by grammar."""
 
+import logging
 import string
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 from wordfreq import top_n_list
 
+from ocr_model.config import Config
+from ocr_model.data.draws import between, happens, pick, whole
+from ocr_model.data.synthetic.fonts import FontCatalog
 from ocr_model.errors import ConfigError
 
-_LEXICON_SIZE = 30_000
-LONGEST = 12
-ALPHABET = string.ascii_letters + string.digits
-_NUMBER_SHARE = 0.1
-_VALIDATION_SHARE = 10  # one word in this many is never trained on
+logger = logging.getLogger(__name__)
+
+LONGEST = 32
+_VALIDATION_SHARE = 10  # one text in this many is never trained on
+_RARE = 0.003  # a letter in fewer of a list's words is of another language
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_DOMAINS = ("com", "org", "net", "de", "co.uk", "io", "fr")
+_MARKS_BEHIND = (".", ",", "!", "?", ":", ";", "...", "'s", "%", "*")
+_MARKS_AROUND = ('""', "''", "()", "[]", "--", "<>", "{}", "//")
+_INNER_MARKS = "-/.:_#&+=@$^|~\\`"
 
 
-def draw_word(rng: np.random.Generator, language: str, *, is_validation: bool) -> str:
-    """Draw a word in lower, title or upper case, or a number.
+class ContentShares(Config):
+    """How often a text is of which kind, relative to each other; 0 leaves a kind out."""
 
-    Whether a word is for training or validation is decided by its letters alone, so no word,
-    in whatever case, is ever in both.
+    word: NonNegativeFloat = 0.85
+    number: NonNegativeFloat = 0.10
+    code: NonNegativeFloat = 0.05
+    """Capitals and digits, as on licence plates and parts."""
+    decimal: NonNegativeFloat = 0.0
+    """1,299.50 and -0.7."""
+    price: NonNegativeFloat = 0.0
+    date: NonNegativeFloat = 0.0
+    """Dates and times."""
+    address: NonNegativeFloat = 0.0
+    """E-mail and web addresses."""
+    serial: NonNegativeFloat = 0.0
+    """Codes with any ASCII mark between their parts."""
+    phrase: NonNegativeFloat = 0.0
+    """Several words with spaces."""
+
+
+class CaseShares(Config):
+    """How often a word is in which case, relative to each other."""
+
+    lower: NonNegativeFloat = 0.35
+    title: NonNegativeFloat = 0.25
+    upper: NonNegativeFloat = 0.35
+    mixed: NonNegativeFloat = 0.05
+    """Each letter by chance."""
+
+
+class LexiconConfig(Config):
+    """What is written."""
+
+    languages: tuple[str, ...] = ("en",)
+    """Languages of the frequency lists, as wordfreq names them."""
+    size: PositiveInt = 30_000
+    """The most frequent words of each language."""
+    path: str | None = None
+    """A UTF-8 text file with one word (or line of words) per line, instead of frequency lists."""
+    max_chars: PositiveInt = Field(20, le=LONGEST)
+    """Longer texts are not drawn."""
+    shares: ContentShares = ContentShares()
+    case: CaseShares = CaseShares()
+    punctuation: float = Field(0.0, ge=0, le=1)
+    """Share of words with marks behind or around them."""
+
+    @model_validator(mode="after")
+    def _something_is_written(self) -> "LexiconConfig":
+        if not any(self.shares.model_dump().values()):
+            raise ValueError("shares: all are 0, so there is nothing to write")
+        if not any(self.case.model_dump().values()):
+            raise ValueError("case: all are 0, so no word can be written")
+        return self
+
+
+class TextSampler:
+    """Draws texts. Those of training and of validation have no word in common.
+
+    A word belongs to one of the two parts by its letters alone, in whatever case; a text by grammar
+    as a whole.
     """
-    while True:
-        if rng.random() < _NUMBER_SHARE:
-            word = str(rng.integers(0, 10 ** int(rng.integers(1, 7))))
-        else:
-            lexicon = _lexicon(language)
-            word = lexicon[int(rng.integers(len(lexicon)))]
-        if (crc32(word.encode()) % _VALIDATION_SHARE == 0) == is_validation:
-            break
-    case = rng.integers(4)
-    return (word, word.capitalize(), word.upper(), word)[case]
+
+    def __init__(self, config: LexiconConfig, fonts: FontCatalog) -> None:
+        """Load the lexicon and drop the words that cannot be drawn.
+
+        Raises:
+            ConfigError: The file or language is missing, or no word is left.
+        """
+        self._config = config
+        words = _drawable_words(config, fonts)
+        self._words = {
+            part: tuple(word for word in words if _is_validation(word) == part)
+            for part in (False, True)
+        }
+        if config.shares.word or config.shares.phrase or config.shares.address:
+            for part, found in self._words.items():
+                if not found:
+                    name = "validation" if part else "training"
+                    raise ConfigError(f"lexicon: none of its {len(words)} words is for {name}")
+        self._kinds: dict[str, Callable[[np.random.Generator, bool], str]] = {
+            "word": self._word,
+            "number": lambda rng, _: _digits(rng, 1, 7),
+            "code": lambda rng, _: _code(rng),
+            "decimal": lambda rng, _: _decimal(rng),
+            "price": lambda rng, _: _price(rng),
+            "date": lambda rng, _: _date(rng),
+            "address": self._address,
+            "serial": lambda rng, _: _serial(rng),
+            "phrase": self._phrase,
+        }
+        self._kind_names, self._kind_ends = _cumulative(config.shares)
+        self._case_names, self._case_ends = _cumulative(config.case)
+
+    @property
+    def digest(self) -> str:
+        """Name the words: the same wherever they are the same."""
+        return f"{crc32(' '.join((*self._words[False], *self._words[True])).encode()):08x}"
+
+    @property
+    def alphabet(self) -> str:
+        """All characters that texts may have, sorted."""
+        shares = self._config.shares
+        chars = set[str]()
+        for word in (*self._words[False], *self._words[True]):
+            chars.update(word, word.upper(), word.capitalize())
+        if set(self._kind_names) - {"word", "phrase"}:
+            chars.update(string.digits)
+        if shares.code or shares.date or shares.serial:
+            chars.update(string.ascii_uppercase)
+        if any((shares.decimal, shares.price, shares.date, shares.address, shares.serial,
+                self._config.punctuation)):  # fmt: skip
+            chars.update(c for c in map(chr, range(33, 127)) if not c.isalnum())
+        if shares.date or shares.price or shares.phrase:
+            chars.add(" ")
+        return "".join(sorted(chars))
+
+    def draw(self, rng: np.random.Generator, *, is_validation: bool) -> str:
+        """Draw a text of at most `max_chars` characters."""
+        while True:
+            name = self._kind_names[int(np.searchsorted(self._kind_ends, rng.random(), "right"))]
+            text = self._kinds[name](rng, is_validation)
+            if len(text) > self._config.max_chars:
+                continue
+            if name in ("word", "phrase", "address") or _is_validation(text) == is_validation:
+                return text
+
+    def _plain_word(self, rng: np.random.Generator, is_validation: bool) -> str:
+        return pick(rng, self._words[is_validation])
+
+    def _word(self, rng: np.random.Generator, is_validation: bool) -> str:
+        word = self._in_case(self._plain_word(rng, is_validation), rng)
+        if not happens(rng, self._config.punctuation):
+            return word
+        if happens(rng, 0.7):
+            return word + pick(rng, _MARKS_BEHIND)
+        marks = pick(rng, _MARKS_AROUND)
+        return marks[0] + word + marks[1]
+
+    def _in_case(self, word: str, rng: np.random.Generator) -> str:
+        case = self._case_names[int(np.searchsorted(self._case_ends, rng.random(), "right"))]
+        match case:
+            case "lower":
+                return word
+            case "title":
+                return word[:1].upper() + word[1:]
+            case "upper":
+                return word.upper()
+            case _:
+                return "".join(c.upper() if happens(rng, 0.5) else c for c in word)
+
+    def _phrase(self, rng: np.random.Generator, is_validation: bool) -> str:
+        words = [self._word(rng, is_validation) for _ in range(2 + whole(rng, 3))]
+        while len(words) > 2 and len(" ".join(words)) > self._config.max_chars:
+            words.pop()
+        return " ".join(words)
+
+    def _address(self, rng: np.random.Generator, is_validation: bool) -> str:
+        name, domain = (self._plain_word(rng, is_validation).lower() for _ in range(2))
+        ending = pick(rng, _DOMAINS)
+        forms = (
+            f"{name}@{domain}.{ending}", f"www.{domain}.{ending}", f"@{name}_{_digits(rng, 1, 3)}",
+            f"{domain}.{ending}/{name}", f"https://{domain}.{ending}",
+        )  # fmt: skip
+        return pick(rng, forms)
 
 
 @lru_cache(maxsize=4)
-def _lexicon(language: str) -> list[str]:
+def _listed_words(config: LexiconConfig) -> tuple[str, ...]:
+    if config.path is not None:
+        try:
+            lines = Path(config.path).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"lexicon.path {config.path}: {error}") from error
+    else:
+        lines = [word for name in config.languages for word in _frequent_words(name, config)]
+    words = (unicodedata.normalize("NFC", " ".join(line.split())) for line in lines)
+    return tuple(dict.fromkeys(words))
+
+
+def _frequent_words(language: str, config: LexiconConfig) -> list[str]:
+    """Return the words of a frequency list that are in the language's own letters."""
     try:
-        words = top_n_list(language, _LEXICON_SIZE)
+        listed = top_n_list(language, config.size)
     except LookupError as error:
-        raise ConfigError(f"data.language: {error}") from error
-    return [word for word in words if word.isascii() and word.isalnum() and len(word) <= LONGEST]
+        raise ConfigError(f"lexicon.languages: {error}") from error
+    counts = Counter(char for word in listed for char in set(word))
+    marks = "'-" if config.punctuation else ""
+    own = {c for c, n in counts.items() if c in marks or (c.isalpha() and n > _RARE * len(listed))}
+    return [word for word in listed if own.issuperset(word) and word.strip(marks)]
+
+
+def _drawable_words(config: LexiconConfig, fonts: FontCatalog) -> tuple[str, ...]:
+    listed = _listed_words(config)
+    undrawable = {c for word in set("".join(listed)) for c in (word, word.upper())}
+    undrawable = {c for c in undrawable if not fonts.can_draw(c)}
+    kept, dropped = [], Counter[str]()
+    for word in listed:
+        reason = _fault(word, undrawable, config)
+        dropped[reason] += 1
+        if not reason:
+            kept.append(word)
+    lost = dropped["no_glyph"] + dropped["needs_shaping"]
+    account = ", ".join(f"{n} {reason}" for reason, n in sorted(dropped.items()) if reason)
+    if not kept:
+        raise ConfigError(f"lexicon: none of {len(listed)} words can be used ({account})")
+    if lost:
+        logger.warning("lexicon: %d of %d words used (%s)", len(kept), len(listed), account)
+    return tuple(kept)
+
+
+def _fault(word: str, undrawable: set[str], config: LexiconConfig) -> str:
+    if not word:
+        return "empty"
+    if len(word) > config.max_chars:
+        return "too_long"
+    if any(unicodedata.bidirectional(c) in ("R", "AL") or unicodedata.combining(c) for c in word):
+        return "needs_shaping"  # glyphs are placed one by one, from left to right
+    if not undrawable.isdisjoint(word) or not undrawable.isdisjoint(word.upper()):
+        return "no_glyph"
+    return ""
+
+
+def _is_validation(text: str) -> bool:
+    return crc32(text.lower().encode()) % _VALIDATION_SHARE == 0
+
+
+def _cumulative(shares: Config) -> tuple[list[str], np.ndarray]:
+    wanted = {name: weight for name, weight in shares.model_dump().items() if weight}
+    ends = np.cumsum(list(wanted.values()))
+    return list(wanted), ends / ends[-1] - 1e-12  # a draw is below 1, so one is always found
+
+
+def _digits(rng: np.random.Generator, shortest: int, longest: int) -> str:
+    """Draw a number without leading zeros, of so many digits."""
+    length = shortest + whole(rng, longest - shortest + 1)
+    low = 10 ** (length - 1) if length > 1 else 0
+    return str(int(between(rng, low, 10**length)))
+
+
+def _code(rng: np.random.Generator) -> str:
+    letters = "".join(pick(rng, string.ascii_uppercase) for _ in range(1 + whole(rng, 4)))
+    digits = _digits(rng, 1, 5)
+    return letters + digits if happens(rng, 0.7) else digits + letters
+
+
+def _decimal(rng: np.random.Generator) -> str:
+    number = f"{between(rng, 0, 10 ** (1 + whole(rng, 6))):,.{whole(rng, 3)}f}"
+    sign = "-" if happens(rng, 0.1) else ""
+    return sign + (number if happens(rng, 0.7) else number.translate(_SWAPPED))
+
+
+_SWAPPED = str.maketrans(",.", ".,")
+
+
+def _price(rng: np.random.Generator) -> str:
+    amount = f"{between(rng, 0, 10 ** (1 + whole(rng, 4))):,.{2 * whole(rng, 2)}f}"
+    forms = (f"${amount}", f"{amount}$", amount, f"{amount} USD", f"-{amount}", f"{amount}%")
+    return pick(rng, forms[:3] if happens(rng, 0.8) else forms)
+
+
+def _date(rng: np.random.Generator) -> str:
+    day, month, year = 1 + whole(rng, 28), 1 + whole(rng, 12), 1950 + whole(rng, 85)
+    forms = (
+        f"{day:02}/{month:02}/{year}", f"{month}/{day}/{year % 100:02}",
+        f"{year}-{month:02}-{day:02}", f"{day:02}.{month:02}.{year}",
+        f"{day} {_MONTHS[month - 1]} {year}", f"{_MONTHS[month - 1]} {day}",
+        f"{whole(rng, 24):02}:{whole(rng, 60):02}", f"{1 + whole(rng, 12)}:{whole(rng, 60):02}PM",
+    )  # fmt: skip
+    return pick(rng, forms)
+
+
+def _serial(rng: np.random.Generator) -> str:
+    parts = [
+        _digits(rng, 1, 4) if happens(rng, 0.5) else _code(rng) for _ in range(2 + whole(rng, 2))
+    ]
+    return pick(rng, _INNER_MARKS).join(parts)

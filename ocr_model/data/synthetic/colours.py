@@ -1,0 +1,175 @@
+"""Colours and surfaces of rendered words."""
+
+import json
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+
+from ocr_model.data.draws import between, happens, whole
+from ocr_model.errors import ConfigError, ImageError
+from ocr_model.image import decode_image
+
+Colour = Float32[np.ndarray, "3"]
+"""RGB, 0 to 255."""
+Surface = UInt8[np.ndarray, "_rows _columns 3"]
+
+_NUM_TEXTURES = 48
+_TEXTURE_SIZE = (160, 480)  # height, width
+_MAX_PHOTOS = 256
+_PHOTO_SIDE = 640
+_JITTER = 18.0
+_LEAST_CONTRAST = 25.0  # grey levels; the 5th percentile of the real words behind the palette
+
+
+@lru_cache(maxsize=1)
+def _palette() -> tuple[Float[np.ndarray, " pairs"], Float32[np.ndarray, "pairs 2 3"]]:
+    """Load pairs of paper and ink, and the cumulative share of each.
+
+    They are the centres of 64 clusters (k-means) of such pairs, which were themselves found by
+    k-means with k=2 in each of the 6,725 training words of IIIT5K, ICDAR 2015 and SVT; the colour
+    that has most of the rim is paper.
+    """
+    entries = json.loads(files(__package__).joinpath("palette.json").read_text())
+    shares = np.cumsum([count for count, _, _ in entries])
+    return shares / shares[-1], np.array([pair for _, *pair in entries], np.float32)
+
+
+def draw_colours(rng: np.random.Generator, *, from_palette: bool) -> tuple[Colour, Colour]:
+    """Draw paper and ink: as on real signs and pages, or any two colours.
+
+    Their channels differ by at least 25 grey levels, on the average.
+    """
+    while True:
+        if from_palette:
+            ends, pairs = _palette()
+            pair = pairs[np.searchsorted(ends, rng.random(), "right") % len(pairs)]
+            pair = pair + (rng.random((2, 3), np.float32) - 0.5) * (2 * _JITTER)
+        else:
+            pair = rng.random((2, 3), np.float32) * 255
+        if float(np.abs(pair[0] - pair[1]).sum()) >= 3 * _LEAST_CONTRAST:
+            return pair[0], pair[1]
+
+
+def cut_surface(
+    surfaces: list[Surface], rng: np.random.Generator, height: int, width: int
+) -> Float32[np.ndarray, "{height} {width} 3"]:
+    """Cut a piece out of a random surface and scale it to a size; its mean is 0."""
+    surface = surfaces[whole(rng, len(surfaces))]
+    zoom = between(rng, 0.4, 1.5)
+    cut_height = min(max(4, int(height * zoom)), surface.shape[0])
+    cut_width = min(max(4, int(width * zoom)), surface.shape[1])
+    top = whole(rng, surface.shape[0] - cut_height + 1)
+    left = whole(rng, surface.shape[1] - cut_width + 1)
+    piece = cv2.resize(surface[top : top + cut_height, left : left + cut_width], (width, height))
+    cut = piece.astype(np.float32)
+    cut -= np.array(cv2.mean(piece)[:3], np.float32)
+    return cut
+
+
+@lru_cache(maxsize=1)
+def procedural_textures() -> list[Surface]:
+    """Make smooth, grainy, striped, tiled and blotched surfaces; always the same ones."""
+    makers = (_cloud, _grain, _stripes, _tiles, _blotches, _gradient)
+    return [
+        makers[number % len(makers)](np.random.default_rng(number))
+        for number in range(_NUM_TEXTURES)
+    ]
+
+
+@lru_cache(maxsize=4)
+def load_photos(folder: str) -> list[Surface]:
+    """Load the first 256 photographs of a folder, by name, at most 640 pixels on a side.
+
+    Raises:
+        ConfigError: There is no folder, or no picture in it that can be read.
+    """
+    if not Path(folder).is_dir():
+        raise ConfigError(f"surface.photos: {folder} is not a folder")
+    photos: list[Surface] = []
+    for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+        try:
+            pixels = decode_image(path.read_bytes())
+        except ImageError:
+            continue  # other files may lie beside the photographs
+        scale = min(1.0, _PHOTO_SIDE / max(pixels.shape[:2]))
+        size = tuple(max(16, round(side * scale)) for side in pixels.shape[1::-1])
+        photos.append(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+        if len(photos) == _MAX_PHOTOS:
+            break
+    if not photos:
+        raise ConfigError(f"surface.photos: no picture could be read in {folder}")
+    return photos
+
+
+def _cloud(rng: np.random.Generator) -> Surface:
+    """Sum noise of several scales."""
+    height, width = _TEXTURE_SIZE
+    total: np.ndarray = np.zeros((height, width, 3), np.float32)
+    for octave in range(2, 7):
+        coarse = rng.standard_normal((2**octave, 3 * 2**octave, 3)).astype(np.float32)
+        fine = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        total = cv2.addWeighted(total, 1.0, fine, 1.6**-octave, 0.0)
+    return _to_surface(total, rng)
+
+
+def _grain(rng: np.random.Generator) -> Surface:
+    """Stretch noise along one axis, as in wood, brushed metal and cloth."""
+    height, width = _TEXTURE_SIZE
+    noise = rng.standard_normal((height, width)).astype(np.float32)
+    along = int(between(rng, 3, 60))
+    across = 1 + whole(rng, 3)
+    kernel = (along, across) if happens(rng, 0.5) else (across, along)
+    return _to_surface(cv2.blur(noise, kernel), rng)
+
+
+def _stripes(rng: np.random.Generator) -> Surface:
+    height, width = _TEXTURE_SIZE
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    angle, period = between(rng, 0, np.pi), between(rng, 6, 50)
+    wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) * (2 * np.pi / period))
+    sharpness = between(rng, 1, 8)
+    return _to_surface(np.tanh(sharpness * wave), rng)
+
+
+def _tiles(rng: np.random.Generator) -> Surface:
+    """Lay bricks of slightly different tones, with joints."""
+    height, width = _TEXTURE_SIZE
+    brick_height, brick_width = int(between(rng, 12, 50)), int(between(rng, 24, 120))
+    y, x = np.mgrid[:height, :width]
+    row = y // brick_height
+    shifted = x + (row % 2) * (brick_width // 2)
+    tones = rng.standard_normal((height // brick_height + 1, 2 * width // brick_width + 2))
+    tiles = tones[row, shifted // brick_width].astype(np.float32)
+    tiles[(y % brick_height < 2) | (shifted % brick_width < 2)] = between(rng, -3, 3)
+    return _to_surface(tiles + rng.standard_normal((height, width)).astype(np.float32) * 0.2, rng)
+
+
+def _blotches(rng: np.random.Generator) -> Surface:
+    height, width = _TEXTURE_SIZE
+    coarse = rng.standard_normal((20, 60)).astype(np.float32)
+    field = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return _to_surface(np.tanh((field - between(rng, -1, 1)) * between(rng, 2, 20)), rng)
+
+
+def _gradient(rng: np.random.Generator) -> Surface:
+    height, width = _TEXTURE_SIZE
+    y, x = np.mgrid[:height, :width].astype(np.float32) / height
+    angle = between(rng, 0, 2 * np.pi)
+    ramp = x * np.cos(angle) / 3 + y * np.sin(angle)
+    if happens(rng, 0.5):  # a lamp
+        ramp = -np.hypot(x - between(rng, 0, 3), y - between(rng, 0, 1))
+    return _to_surface(ramp + rng.standard_normal((height, width)).astype(np.float32) * 0.02, rng)
+
+
+def _to_surface(field: np.ndarray, rng: np.random.Generator) -> Surface:
+    """Tint a field and bring it to mid grey with a standard deviation of 40."""
+    if field.ndim == 2:
+        tint = 1 + (rng.random(3) - 0.5) * 0.6
+        field = field[..., None] * tint
+    field = (field - field.mean()) / (field.std() + 1e-6)
+    clipped: Surface = np.clip(128 + 40 * field, 0, 255).astype(np.uint8)
+    return clipped

@@ -1,0 +1,98 @@
+"""Settings of the word renderer, stage by stage."""
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from ocr_model.config import Config
+from ocr_model.data.synthetic.degrade import DegradeConfig
+from ocr_model.data.synthetic.fonts import FontsConfig
+
+LAYER_MARGIN = 10
+"""Pixels of a mask around its ink, for borders and shadows."""
+
+
+class WeightConfig(Config):
+    """Strokes thicker or thinner than the face has them."""
+
+    probability: float = Field(0.4, ge=0, le=1)
+    amount: float = Field(0.8, ge=0, le=1)
+
+
+class TrackingConfig(Config):
+    """Space between characters beyond the face's own, in em."""
+
+    probability: float = Field(0.5, ge=0, le=1)
+    tightest: float = Field(-0.04, ge=-0.2, le=0)
+    widest: float = Field(0.25, ge=0, le=2)
+
+
+class CurveConfig(Config):
+    """Baseline along an arc, up or down."""
+
+    probability: float = Field(0.15, ge=0, le=1)
+    degrees: NonNegativeFloat = Field(60.0, lt=180)
+    """Largest angle between the first and the last letter."""
+
+
+class LayerConfig(Config):
+    """A border around the letters, or their shadow."""
+
+    probability: float = Field(0.2, ge=0, le=1)
+    pixels: NonNegativeInt = Field(4, le=LAYER_MARGIN)
+    """Largest width or distance, where capitals are 34 pixels high."""
+
+
+class DistortionConfig(Config):
+    """The one homography: turned, slanted, stretched, seen from the side."""
+
+    probability: float = Field(0.9, ge=0, le=1)
+    rotation_degrees: NonNegativeFloat = Field(6.0, le=45)
+    shear_degrees: NonNegativeFloat = Field(14.0, le=45)
+    stretch: NonNegativeFloat = Field(0.35, lt=1)
+    """Share by which words get wider or narrower."""
+    perspective: NonNegativeFloat = Field(0.22, lt=0.5)
+    """How far a corner moves, as a share of the word's height."""
+
+
+class CropConfig(Config):
+    """How much paper is seen around the ink, as shares of its height; negative cuts into it."""
+
+    least: float = Field(-0.02, ge=-0.2)
+    most: float = Field(0.3, ge=0)
+
+
+class SurfaceConfig(Config):
+    """Textures blended into paper and ink."""
+
+    probability: float = Field(0.7, ge=0, le=1)
+    strength: float = Field(0.6, ge=0, le=1)
+    """Largest share of a texture's own contrast."""
+    ink_share: float = Field(0.3, ge=0, le=1)
+    """How often the ink gets one, too."""
+    photos: str | None = None
+    """A folder of photographs to cut the textures from; null: procedural ones."""
+
+
+class ClutterConfig(Config):
+    """Rules, frames and pieces of other words, as neighbours in a scene leave them in a crop."""
+
+    probability: float = Field(0.2, ge=0, le=1)
+
+
+class RendererConfig(Config):
+    """The stages; each is left out where its probability is 0."""
+
+    height: PositiveInt = Field(32, ge=8, le=128)
+    """Of the pictures, in pixels; the width follows."""
+    fonts: FontsConfig = FontsConfig()
+    weight: WeightConfig = WeightConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    curve: CurveConfig = CurveConfig()
+    border: LayerConfig = LayerConfig()
+    shadow: LayerConfig = LayerConfig()
+    palette: bool = True
+    """Colours as on real signs and pages; false: any two that differ."""
+    distortion: DistortionConfig = DistortionConfig()
+    crop: CropConfig = CropConfig()
+    surface: SurfaceConfig = SurfaceConfig()
+    clutter: ClutterConfig = ClutterConfig()
+    degrade: DegradeConfig = DegradeConfig()

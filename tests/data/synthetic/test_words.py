@@ -1,0 +1,124 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ocr_model.config import load_config
+from ocr_model.data.synthetic.fonts import FontsConfig, load_fonts
+from ocr_model.data.synthetic.words import LexiconConfig, TextSampler
+from ocr_model.errors import ConfigError
+
+KINDS = {
+    "word": r"[A-Za-z]+",
+    "number": r"0|[1-9]\d*",
+    "code": r"[A-Z]+\d+|\d+[A-Z]+",
+    "decimal": r"-?[\d,.]+",
+    "price": r"[-$]?[\d,.]+(\$| USD|%)?",
+    "date": r"[\w ./:-]+",
+    "address": r".*[@.].*",
+    "serial": r"\w+[^\w]\w+([^\w]\w+)?|\w+_\w+(_\w+)?",
+    "phrase": r"[A-Za-z]+( [A-Za-z]+)+",
+}
+
+
+def _sampler(*overrides: str) -> TextSampler:
+    config = load_config(LexiconConfig, None, list(overrides))
+    return TextSampler(config, load_fonts(FontsConfig(system=False)))
+
+
+def _draw(sampler: TextSampler, number: int, *, is_validation: bool = False) -> list[str]:
+    rng = np.random.default_rng(0)
+    return [sampler.draw(rng, is_validation=is_validation) for _ in range(number)]
+
+
+def _only(kind: str) -> list[str]:
+    return [f"shares.{name}={int(name == kind)}" for name in KINDS]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_text_looks_like_itself_and_is_in_the_alphabet(kind: str) -> None:
+    sampler = _sampler(*_only(kind), "max_chars=24")
+    texts = _draw(sampler, 300)
+    assert all(re.fullmatch(KINDS[kind], text) for text in texts), texts
+    assert max(map(len, texts)) <= 24
+    assert set("".join(texts)) <= set(sampler.alphabet)
+    assert len(set(texts)) > 100
+
+
+def test_words_of_training_and_validation_are_never_the_same() -> None:
+    sampler = _sampler("shares.phrase=1", "shares.address=0")
+    trained = {w.lower() for t in _draw(sampler, 5000) for w in t.split()}
+    unseen = {w.lower() for t in _draw(sampler, 5000, is_validation=True) for w in t.split()}
+    assert not trained & unseen
+    assert len(unseen) > 500
+
+
+def test_all_cases_are_drawn_as_often_as_asked() -> None:
+    sampler = _sampler(
+        *_only("word"), "case.upper=1", "case.lower=1", "case.title=0", "case.mixed=0"
+    )
+    texts = [text for text in _draw(sampler, 2000) if len(text) > 1]
+    share = sum(text.isupper() for text in texts) / len(texts)
+    assert all(text.isupper() or text.islower() for text in texts)
+    assert 0.45 < share < 0.55
+
+
+def test_punctuation_stands_behind_and_around_words() -> None:
+    texts = _draw(_sampler(*_only("word"), "punctuation=1"), 500)
+    assert not any(text.isalnum() for text in texts)
+    assert any(text.startswith("(") and text.endswith(")") for text in texts)
+
+
+def test_a_file_of_lines_is_a_lexicon(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(f"line {n}" for n in range(100)) + "\n\n", encoding="utf-8")
+    texts = _draw(_sampler(*_only("word"), f"path={path}"), 200)
+    assert {text.lower() for text in texts} <= {f"line {n}" for n in range(100)}
+
+
+def test_words_that_cannot_be_drawn_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "words.txt"
+    drawable = [f"word{n}" for n in range(100)]
+    path.write_text("\n".join([*drawable, "漢字", "שלום", "x" * 99]), encoding="utf-8")
+    _draw(_sampler(*_only("word"), f"path={path}"), 10)
+    assert "100 of 103 words used (1 needs_shaping, 1 no_glyph, 1 too_long)" in caplog.text
+
+
+def test_a_lexicon_that_no_font_can_draw_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("漢字\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"none of 1 words can be used \(1 no_glyph\)"):
+        _sampler(f"path={path}")
+
+
+def test_a_lexicon_too_small_for_both_parts_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("one\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="none of its 1 words is for validation"):
+        _sampler(f"path={path}")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("path=/nowhere.txt", "lexicon.path /nowhere.txt"),
+        ("languages=[xx]", "lexicon.languages"),
+        ("max_chars=33", "max_chars"),
+    ],
+)
+def test_wrong_settings_are_errors(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        _sampler(override)
+
+
+def test_all_shares_of_nothing_are_an_error() -> None:
+    with pytest.raises(ConfigError, match="nothing to write"):
+        _sampler(*(f"shares.{name}=0" for name in KINDS))
+
+
+def test_accented_words_keep_their_accents() -> None:
+    texts = _draw(_sampler(*_only("word"), "languages=[de]", "case.upper=0"), 2000)
+    assert any("ü" in text for text in texts)
