@@ -71,13 +71,16 @@ def require_same_settings(config: TrainConfig, saved: dict[str, Any]) -> None:
     """
     now, then = _flatten(config.model_dump(mode="json")), _flatten(saved)
     different = [
-        f"{key}: {then.get(key)!r} then, {now.get(key)!r} now"
+        key
         for key in sorted(now.keys() | then.keys())
         if now.get(key) != then.get(key) and not key.startswith(_FREE)
     ]
     if different:
+        # Keys of one side only follow from another source or model, which is named itself.
+        named = [key for key in different if key in now and key in then] or different
+        listed = "; ".join(f"{key}: {then.get(key)!r} then, {now.get(key)!r} now" for key in named)
         raise CheckpointError(
-            f"run {config.run.name!r} was started with other settings: {'; '.join(different)}. "
+            f"run {config.run.name!r} was started with other settings: {listed}. "
             "Give this run another run.name, or the settings it began with"
         )
 
