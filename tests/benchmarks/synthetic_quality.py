@@ -49,7 +49,7 @@ MODEL = [
     "model.backbone=resnet10", "model.backbone_width=0.25", "model.hidden=128",
     "model.num_layers=1", "model.num_heads=4", "model.num_kv_heads=4", "model.feed_forward=256",
     "model.decoder_weight=0", "model.decode_with=ctc", "model.ctc_weight=1",
-    "optimizer.learning_rate=2e-3", "training.batch_size=64", "training.epochs=1",
+    "optimizer.learning_rate=2e-3", "training.batch_size=32", "training.epochs=1",
     "data.num_validation_words=500",
 ]  # fmt: skip
 

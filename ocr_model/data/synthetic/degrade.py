@@ -55,21 +55,31 @@ class DegradeConfig(Config):
     jpeg: JpegConfig = JpegConfig()
 
 
-def degrade(pixels: Pixels, config: DegradeConfig, rng: np.random.Generator) -> Pixels:
-    """Make a clean picture a real one; the size stays."""
+def degrade(
+    pixels: Pixels, config: DegradeConfig, rng: np.random.Generator, *, strength: float = 1.0
+) -> Pixels:
+    """Make a clean picture a real one; the size stays.
+
+    Args:
+        pixels: The picture; it is not changed.
+        config: What may happen to it, and how much at most.
+        rng: Decides everything.
+        strength: Share of the largest amounts, 0 to 1.
+    """
     height, width = pixels.shape[:2]
     if happens(rng, config.blur.probability):
-        pixels = _blur(pixels, config.blur, rng)
+        pixels = _blur(pixels, config.blur, strength, rng)
     if happens(rng, config.resolution.probability):
-        share = between(rng, config.resolution.lowest, 1.0)
+        share = 1 - between(rng, 0, strength) * (1 - config.resolution.lowest)
         small = (max(2, int(width * share)), max(2, int(height * share)))
         pixels = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
         way = cv2.INTER_LINEAR if happens(rng, 0.6) else cv2.INTER_CUBIC
         pixels = cv2.resize(pixels, (width, height), interpolation=way)
     if happens(rng, config.noise.probability):
-        pixels = cv2.add(pixels, _noise(height, width, config.noise.sigma, rng), dtype=cv2.CV_8U)
+        sigma = between(rng, 0, strength) * config.noise.sigma
+        pixels = cv2.add(pixels, _noise(height, width, sigma, rng), dtype=cv2.CV_8U)
     if happens(rng, config.jpeg.probability):
-        quality = int(between(rng, config.jpeg.lowest_quality, 96))
+        quality = round(96 - between(rng, 0, strength) * (96 - config.jpeg.lowest_quality))
         _, encoded = cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, quality))
         decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
         assert decoded is not None
@@ -77,8 +87,8 @@ def degrade(pixels: Pixels, config: DegradeConfig, rng: np.random.Generator) -> 
     return pixels
 
 
-def _blur(pixels: Pixels, config: BlurConfig, rng: np.random.Generator) -> Pixels:
-    sigma = between(rng, 0.3, max(config.sigma, 0.3)) * pixels.shape[0] / 32
+def _blur(pixels: Pixels, config: BlurConfig, strength: float, rng: np.random.Generator) -> Pixels:
+    sigma = max(0.3, between(rng, 0, strength) * config.sigma) * pixels.shape[0] / 32
     if not happens(rng, config.motion_share):
         return cv2.GaussianBlur(pixels, (0, 0), sigma)
     return cv2.filter2D(pixels, -1, _motion_kernel(whole(rng, 8), 2 * round(2 * sigma) + 1))
@@ -102,13 +112,12 @@ def _noise_tile() -> Float32[np.ndarray, "rows cols 3"]:
 
 
 def _noise(
-    height: int, width: int, largest: float, rng: np.random.Generator
+    height: int, width: int, sigma: float, rng: np.random.Generator
 ) -> Float32[np.ndarray, "{height} {width} 3"]:
     tile = _noise_tile()
     if height > tile.shape[0] or width > tile.shape[1]:  # a page
         tile = np.tile(tile, (-(-height // _TILE[0]), -(-width // _TILE[1]), 1))
     top = whole(rng, tile.shape[0] - height + 1)
     left = whole(rng, tile.shape[1] - width + 1)
-    sigma = np.float32(between(rng, 0, largest))
-    noise: np.ndarray = tile[top : top + height, left : left + width] * sigma
+    noise: np.ndarray = tile[top : top + height, left : left + width] * np.float32(sigma)
     return noise

@@ -68,12 +68,14 @@ class WordRenderer:
         Raises:
             DatasetError: No face has all its characters.
         """
+        # Easy and hard words are mixed: evenly hard ones teach a new network nothing for long.
+        hardness = self.config.difficulty * float(rng.random())
         lettering = self._letter(text, rng)
         layers = self._layers(lettering.mask, rng)
-        warp = self._draw_warp(lettering, rng)
+        warp = self._draw_warp(lettering, hardness, rng)
         warped = [warp.apply(layer) for layer in layers]
-        pixels = self._paint(warped, rng)
-        pixels = degrade(pixels, self.config.degrade, rng)
+        pixels = self._paint(warped, hardness, rng)
+        pixels = degrade(pixels, self.config.degrade, rng, strength=hardness)
         return RenderedWord(pixels, _quads(lettering.char_boxes, warp))
 
     def _letter(self, text: str, rng: np.random.Generator) -> Lettering:
@@ -105,12 +107,12 @@ class WordRenderer:
             layers.append(cast_shadow(outer, config.shadow.pixels, rng))
         return layers
 
-    def _draw_warp(self, lettering: Lettering, rng: np.random.Generator) -> Warp:
+    def _draw_warp(self, lettering: Lettering, hardness: float, rng: np.random.Generator) -> Warp:
         config = self.config
         left, top, right, bottom = lettering.ink_box
         bend = None
         if config.curve.degrees and happens(rng, config.curve.probability):
-            degrees = between(rng, 0.2, 1.0) * config.curve.degrees
+            degrees = max(2.0, hardness * config.curve.degrees)
             # A bowl needs room above: short words on a narrow arc would overlap themselves.
             angle = min(np.radians(degrees), 0.8 * (right - left) / (bottom - top))
             radius = (right - left) / angle * (1 if happens(rng, 0.5) else -1)
@@ -120,10 +122,10 @@ class WordRenderer:
             edge = bend.forward(edge)
         homography = np.eye(3)
         if happens(rng, config.distortion.probability):
-            homography = _draw_homography(edge, config.distortion, rng)
+            homography = _draw_homography(edge, config.distortion, hardness, rng)
         return _fit(homography, bend, edge, config, rng)
 
-    def _paint(self, layers: list[Mask], rng: np.random.Generator) -> Pixels:
+    def _paint(self, layers: list[Mask], hardness: float, rng: np.random.Generator) -> Pixels:
         """Fill paper and layers with colours and textures and lay them over each other."""
         config = self.config
         height, width = layers[0].shape
@@ -134,7 +136,7 @@ class WordRenderer:
         if has_surface:
             # A texture stronger than the contrast would bury the word.
             contrast = float(np.abs(paper - ink).mean()) / 64
-            amount = between(rng, 0, config.surface.strength) * min(1.0, contrast)
+            amount = hardness * config.surface.strength * min(1.0, contrast)
             picture += cut_surface(self._surfaces, rng, height, width) * np.float32(amount)
         if happens(rng, config.clutter.probability):
             _draw_clutter(picture, ink, rng)
@@ -157,20 +159,23 @@ def word_renderer(config: RendererConfig) -> WordRenderer:
 
 
 def _draw_homography(
-    edge: Float32[np.ndarray, "points 2"], config: DistortionConfig, rng: np.random.Generator
+    edge: Float32[np.ndarray, "points 2"],
+    config: DistortionConfig,
+    hardness: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     low, high = edge.min(axis=0), edge.max(axis=0)
     size, centre = high - low, (low + high) / 2
     # A long word turned by its full angle would be a thin line in the picture.
     steepest = min(np.radians(config.rotation_degrees), 0.6 * float(size[1] / size[0]))
-    angle = between(rng, -steepest, steepest)
-    slant = np.tan(np.radians(between(rng, -config.shear_degrees, config.shear_degrees)))
-    stretch = 1 + between(rng, -config.stretch, config.stretch)
+    angle = between(rng, -hardness, hardness) * steepest
+    slant = np.tan(np.radians(between(rng, -hardness, hardness) * config.shear_degrees))
+    stretch = 1 + between(rng, -hardness, hardness) * config.stretch
     cosine, sine = np.cos(angle), np.sin(angle)
     linear = np.array([[cosine, -sine], [sine, cosine]]) @ [[stretch, slant], [0, 1]]
     corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]], np.float32)
     moved = (corners - centre) @ linear.T
-    moved += (rng.random((4, 2)) - 0.5) * (2 * config.perspective * size[1])
+    moved += (rng.random((4, 2)) - 0.5) * (2 * hardness * config.perspective * size[1])
     return cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
 
 

@@ -30,7 +30,7 @@ class CurveConfig(Config):
 
     probability: float = Field(0.15, ge=0, le=1)
     degrees: NonNegativeFloat = Field(60.0, lt=180)
-    """Largest angle between the first and the last letter."""
+    """Angle between the first and the last letter of the hardest words."""
 
 
 class LayerConfig(Config):
@@ -81,6 +81,9 @@ class ClutterConfig(Config):
 class RendererConfig(Config):
     """The stages; each is left out where its probability is 0."""
 
+    difficulty: float = Field(1.0, ge=0, le=1)
+    """Scales what makes words hard to read: curve, distortion, surface, and all of `degrade`.
+    Each word draws its own hardness evenly between 0 and this."""
     height: PositiveInt = Field(32, ge=8, le=128)
     """Of the pictures, in pixels; the width follows."""
     fonts: FontsConfig = FontsConfig()
