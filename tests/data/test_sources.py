@@ -5,22 +5,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import datasets
+import matplotlib as mpl
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ocr_model.data.fragments import Sample
+from ocr_model.data.fragments import Fragment, Sample
 from ocr_model.data.parquet import filesystem_of
+from ocr_model.data.source_config import SourceConfig, Subset
 from ocr_model.data.sources import (
     FolderSource,
     HuggingFaceSource,
     MJSynthSource,
     ParquetSource,
-    SourceConfig,
-    Subset,
-    SyntheticSource,
 )
+from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.errors import ConfigError, DatasetError
 from ocr_model.image import decode_image
 
@@ -408,6 +408,33 @@ def test_rendered_words_have_all_cases_and_numbers() -> None:
     assert any(label.istitle() for label in labels)
     assert any(label.isdigit() for label in labels)
     assert all(label.isascii() and label.isalnum() for label in labels)
+
+
+def test_a_machine_with_other_fonts_refuses_to_render() -> None:
+    source = SyntheticSource(num_words=8)
+    (planned,) = source.fragments("train")
+    elsewhere = Fragment("synthetic:00000000@train", 0, planned.num_rows)
+    with pytest.raises(DatasetError, match="planned with 00000000"):
+        source.read(elsewhere, np.array([0]), epoch=0)
+
+
+def test_a_word_that_no_single_font_can_draw_is_a_sample_with_an_error(tmp_path: Path) -> None:
+    fonts = Path(mpl.get_data_path()) / "fonts" / "ttf"
+    for name in ("DejaVuSans.ttf", "DejaVuSansMono.ttf"):
+        shutil.copy(fonts / name, tmp_path)
+    lexicon = tmp_path / "words.txt"  # one has the first sign, the other the second
+    lexicon.write_text("\n".join(f"Ǆ⌒{n}" for n in range(50)), encoding="utf-8")
+    source = SyntheticSource.model_validate(
+        {
+            "num_words": 50,
+            "lexicon": {"path": str(lexicon), "shares": {"number": 0, "code": 0}},
+            "renderer": {"fonts": {"packages": False, "system": False, "folders": [str(tmp_path)]}},
+        }
+    )
+    samples = _samples(source)
+    assert len(samples) == 50
+    assert all(sample.image is None for sample in samples)
+    assert samples[0].error.startswith("undrawable: none of 2 fonts has all characters of 'Ǆ⌒")
 
 
 def test_rendered_words_take_no_validation_fraction() -> None:
