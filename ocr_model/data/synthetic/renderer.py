@@ -7,14 +7,17 @@ one warp of all layers together, blending takes procedural surfaces where no pho
 and every character's place is known.
 """
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float32
 
-from ocr_model.data.draws import between, happens, pick, whole
+from ocr_model.data.draws import Number, between, happens, pick, whole
 from ocr_model.data.synthetic.colours import (
     Colour,
     Surface,
@@ -36,6 +39,9 @@ from ocr_model.data.synthetic.stages import LAYER_MARGIN, DistortionConfig, Rend
 from ocr_model.data.synthetic.warp import Bend, Warp, rim
 from ocr_model.errors import DatasetError
 from ocr_model.image import Pixels
+
+Corners = Sequence[tuple[Number, Number]]
+"""(x, y), clockwise from the upper left."""
 
 _LONGEST_ASPECT = 24.0  # width by height; longer pictures are squeezed
 
@@ -117,13 +123,19 @@ class WordRenderer:
             angle = min(np.radians(degrees), 0.8 * (right - left) / (bottom - top))
             radius = (right - left) / angle * (1 if happens(rng, 0.5) else -1)
             bend = Bend((left + right) / 2, (top + bottom) / 2, radius)
-        edge = rim((left, top, right, bottom), 2 if bend is None else 9)
+        edge = None
         if bend is not None:
-            edge = bend.forward(edge)
-        homography = np.eye(3)
+            edge = bend.forward(rim(lettering.ink_box, 9))
+            (left, top), (right, bottom) = edge.min(axis=0), edge.max(axis=0)
+        corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+        moved: Corners = corners
         if happens(rng, config.distortion.probability):
-            homography = _draw_homography(edge, config.distortion, hardness, rng)
-        return _fit(homography, bend, edge, config, rng)
+            moved = _move_corners(right - left, bottom - top, config.distortion, hardness, rng)
+        ink_edge: Iterable[Any] = moved
+        if edge is not None:
+            ink_edge = cv2.perspectiveTransform(edge[None], _homography(corners, moved))[0]
+        fitted, width = _fit(moved, ink_edge, config, rng)
+        return Warp(_homography(corners, fitted), bend, config.height, width)
 
     def _paint(self, layers: list[Mask], hardness: float, rng: np.random.Generator) -> Pixels:
         """Fill paper and layers with colours and textures and lay them over each other."""
@@ -158,50 +170,55 @@ def word_renderer(config: RendererConfig) -> WordRenderer:
     return WordRenderer(config)
 
 
-def _draw_homography(
-    edge: Float32[np.ndarray, "points 2"],
+def _move_corners(
+    width: Number,
+    height: Number,
     config: DistortionConfig,
     hardness: float,
     rng: np.random.Generator,
-) -> np.ndarray:
-    low, high = edge.min(axis=0), edge.max(axis=0)
-    size, centre = high - low, (low + high) / 2
+) -> Corners:
+    """Turn, slant and stretch a box about its middle and move each of its corners."""
     # A long word turned by its full angle would be a thin line in the picture.
-    steepest = min(np.radians(config.rotation_degrees), 0.6 * float(size[1] / size[0]))
+    steepest = min(math.radians(config.rotation_degrees), 0.6 * height / width)
     angle = between(rng, -hardness, hardness) * steepest
-    slant = np.tan(np.radians(between(rng, -hardness, hardness) * config.shear_degrees))
+    slant = math.tan(math.radians(between(rng, -hardness, hardness) * config.shear_degrees))
     stretch = 1 + between(rng, -hardness, hardness) * config.stretch
-    cosine, sine = np.cos(angle), np.sin(angle)
-    linear = np.array([[cosine, -sine], [sine, cosine]]) @ [[stretch, slant], [0, 1]]
-    corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]], np.float32)
-    moved = (corners - centre) @ linear.T
-    moved += (rng.random((4, 2)) - 0.5) * (2 * hardness * config.perspective * size[1])
-    return cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
+    cosine, sine = math.cos(angle), math.sin(angle)
+    reach = hardness * config.perspective * height
+    corners = []
+    for side, level in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
+        x = stretch * side * width / 2 + slant * level * height / 2
+        y = level * height / 2
+        corners.append(
+            (
+                cosine * x - sine * y + between(rng, -reach, reach),
+                sine * x + cosine * y + between(rng, -reach, reach),
+            )
+        )
+    return corners
 
 
 def _fit(
-    homography: np.ndarray,
-    bend: Bend | None,
-    edge: Float32[np.ndarray, "points 2"],
-    config: RendererConfig,
-    rng: np.random.Generator,
-) -> Warp:
-    """Scale and move what a homography gives so that the ink and some paper fill the picture."""
-    points = cv2.perspectiveTransform(edge[None], homography)[0]
-    low, high = points.min(axis=0), points.max(axis=0)
-    crop, ink_height = config.crop, float(high[1] - low[1])
+    corners: Corners, ink_edge: Iterable[Any], config: RendererConfig, rng: np.random.Generator
+) -> tuple[Corners, int]:
+    """Scale and move corners so that the ink and some paper fill the picture; give its width."""
+    xs, ys = zip(*ink_edge, strict=True)
+    first_x, first_y = min(xs), min(ys)
+    crop, ink_height = config.crop, max(ys) - first_y
     left, top, right, bottom = (
         (crop.least + (crop.most - crop.least) * float(rng.random()) ** 2) * ink_height
         for _ in range(4)
     )
     scale = config.height / (ink_height + top + bottom)
-    full_width = (float(high[0] - low[0]) + left + right) * scale
+    full_width = (max(xs) - first_x + left + right) * scale
     width = int(min(max(full_width, 8.0), _LONGEST_ASPECT * config.height))
     across = scale * width / full_width
-    fit = np.array(
-        [[across, 0, across * (left - low[0])], [0, scale, scale * (top - low[1])], [0, 0, 1]]
-    )
-    return Warp(fit @ homography, bend, config.height, width)
+    fitted = [(across * (x - first_x + left), scale * (y - first_y + top)) for x, y in corners]
+    return fitted, width
+
+
+def _homography(sources: Corners, targets: Corners) -> np.ndarray:
+    return cv2.getPerspectiveTransform(np.array(sources, np.float32), np.array(targets, np.float32))
 
 
 def _lay_over(

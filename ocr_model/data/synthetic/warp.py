@@ -28,7 +28,7 @@ class Bend:
         distance = self.radius - (points[:, 1] - self.baseline)
         x = self.centre + distance * np.sin(angle)
         y = self.baseline + self.radius - distance * np.cos(angle)
-        return np.stack([x, y], axis=1).astype(np.float32)
+        return _points(x, y)
 
     def backward(self, points: Points) -> Points:
         """Map points of the arc back."""
@@ -38,7 +38,7 @@ class Bend:
         distance = sign * np.hypot(dx, dy)
         x = self.centre + self.radius * np.arctan2(sign * dx, sign * dy)
         y = self.baseline + self.radius - distance
-        return np.stack([x, y], axis=1).astype(np.float32)
+        return _points(x, y)
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,20 @@ class Warp:
         return moved
 
 
+def _points(x: np.ndarray, y: np.ndarray) -> Points:
+    points = np.empty((len(x), 2), np.float32)
+    points[:, 0], points[:, 1] = x, y
+    return points
+
+
 def rim(box: tuple[int, int, int, int], num_points: int) -> Points:
     """Return points along the upper and lower edge of a box."""
     left, top, right, bottom = box
-    x = np.linspace(left, right, num_points, dtype=np.float32)
-    upper = np.stack([x, np.full_like(x, top)], axis=1)
-    return np.concatenate([upper, np.stack([x, np.full_like(x, bottom)], axis=1)])
+    along = np.linspace(left, right, num_points, dtype=np.float32)
+    points = np.empty((2 * num_points, 2), np.float32)
+    points[:, 0] = np.concatenate([along, along])
+    points[:num_points, 1], points[num_points:, 1] = top, bottom
+    return points
 
 
 @lru_cache(maxsize=64)
