@@ -126,14 +126,14 @@ class WordRenderer:
         edge = None
         if bend is not None:
             edge = bend.forward(rim(lettering.ink_box, 9))
-            (left, top), (right, bottom) = edge.min(axis=0), edge.max(axis=0)
+            (left, top), (right, bottom) = edge.min(axis=0).tolist(), edge.max(axis=0).tolist()
         corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
         moved: Corners = corners
         if happens(rng, config.distortion.probability):
             moved = _move_corners(right - left, bottom - top, config.distortion, hardness, rng)
         ink_edge: Iterable[Any] = moved
         if edge is not None:
-            ink_edge = cv2.perspectiveTransform(edge[None], _homography(corners, moved))[0]
+            ink_edge = cv2.perspectiveTransform(edge[None], _homography(corners, moved))[0].tolist()
         fitted, width = _fit(moved, ink_edge, config, rng)
         return Warp(_homography(corners, fitted), bend, config.height, width)
 

@@ -90,13 +90,19 @@ class SyntheticSource(SourceConfig):
         return _digest(self.lexicon, self.renderer.fonts, self.renderer.surface.photos)
 
     def _draw(self, fragment: Fragment, row: int, epoch: int) -> tuple[str, np.random.Generator]:
-        """Draw a text; the generator goes on to draw its picture."""
+        """Draw a text; the generator goes on to draw its picture.
+
+        A row's texts of all epochs are of one kind and length: batches are planned by length.
+        """
         is_validation = split_of(fragment) == "validation"
         number = fragment.part * ROWS_PER_FRAGMENT + row
-        rng = np.random.default_rng(
-            [self.seed, int(is_validation), 0 if is_validation else epoch, number]
-        )
-        return self._sampler.draw(rng, is_validation=is_validation), rng
+        rng = np.random.default_rng([self.seed, int(is_validation), 0, number])
+        kind = self._sampler.draw_kind(rng)
+        text = self._sampler.draw_of_kind(kind, rng, is_validation=is_validation)
+        if is_validation or not epoch:
+            return text, rng
+        rng = np.random.default_rng([self.seed, 0, epoch, number])
+        return self._sampler.draw_of_kind(kind, rng, is_validation=False, like=text), rng
 
 
 @lru_cache(maxsize=4)

@@ -14,7 +14,8 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 from wordfreq import top_n_list
 
 from ocr_model.config import Config
-from ocr_model.data.draws import between, happens, pick, whole
+from ocr_model.data.draws import happens, pick, whole
+from ocr_model.data.synthetic import grammar
 from ocr_model.data.synthetic.fonts import FontCatalog
 from ocr_model.errors import ConfigError
 
@@ -23,11 +24,11 @@ logger = logging.getLogger(__name__)
 LONGEST = 32
 _VALIDATION_SHARE = 10  # one text in this many is never trained on
 _RARE = 0.003  # a letter in fewer of a list's words is of another language
-_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_TRIES = 200
+_OF_WORDS = ("word", "phrase", "address")  # their words are split, not the texts
 _DOMAINS = ("com", "org", "net", "de", "co.uk", "io", "fr")
 _MARKS_BEHIND = (".", ",", "!", "?", ":", ";", "...", "'s", "%", "*")
 _MARKS_AROUND = ('""', "''", "()", "[]", "--", "<>", "{}", "//")
-_INNER_MARKS = "-/.:_#&+=@$^|~\\`"
 
 
 class ContentShares(Config):
@@ -109,15 +110,16 @@ class TextSampler:
                 if not found:
                     name = "validation" if part else "training"
                     raise ConfigError(f"lexicon: none of its {len(words)} words is for {name}")
+        self._by_length = {part: _group_by_length(found) for part, found in self._words.items()}
         self._kinds: dict[str, Callable[[np.random.Generator, bool], str]] = {
             "word": self._word,
-            "number": lambda rng, _: _digits(rng, 1, 7),
-            "code": lambda rng, _: _code(rng),
-            "decimal": lambda rng, _: _decimal(rng),
-            "price": lambda rng, _: _price(rng),
-            "date": lambda rng, _: _date(rng),
+            "number": lambda rng, _: grammar.digits(rng, 1, 7),
+            "code": lambda rng, _: grammar.code(rng),
+            "decimal": lambda rng, _: grammar.decimal(rng),
+            "price": lambda rng, _: grammar.price(rng),
+            "date": lambda rng, _: grammar.date(rng),
             "address": self._address,
-            "serial": lambda rng, _: _serial(rng),
+            "serial": lambda rng, _: grammar.serial(rng),
             "phrase": self._phrase,
         }
         self._kind_names, self._kind_ends = _cumulative(config.shares)
@@ -148,13 +150,41 @@ class TextSampler:
 
     def draw(self, rng: np.random.Generator, *, is_validation: bool) -> str:
         """Draw a text of at most `max_chars` characters."""
-        while True:
-            name = self._kind_names[int(np.searchsorted(self._kind_ends, rng.random(), "right"))]
-            text = self._kinds[name](rng, is_validation)
-            if len(text) > self._config.max_chars:
+        return self.draw_of_kind(self.draw_kind(rng), rng, is_validation=is_validation)
+
+    def draw_kind(self, rng: np.random.Generator) -> str:
+        """Draw a name of `ContentShares`."""
+        return self._kind_names[int(np.searchsorted(self._kind_ends, rng.random(), "right"))]
+
+    def draw_of_kind(
+        self,
+        kind: str,
+        rng: np.random.Generator,
+        *,
+        is_validation: bool,
+        like: str | None = None,
+    ) -> str:
+        """Draw a text of one kind; with `like` of as many characters, or, if none is found, itself.
+
+        Raises:
+            ConfigError: Texts of this kind are longer than `max_chars`.
+        """
+        for _ in range(_TRIES):
+            if kind == "word" and like is not None and not self._config.punctuation:
+                alike = self._by_length[is_validation].get(len(like), ())
+                text = self._in_case(pick(rng, alike), rng) if alike else like
+            else:
+                text = self._kinds[kind](rng, is_validation)
+            if len(text) > self._config.max_chars or (like and len(text) != len(like)):
                 continue
-            if name in ("word", "phrase", "address") or _is_validation(text) == is_validation:
+            if kind in _OF_WORDS or _is_validation(text) == is_validation:
                 return text
+        if like is not None:
+            return like
+        raise ConfigError(
+            f"lexicon: no text of kind {kind} has at most max_chars={self._config.max_chars} "
+            f"characters; set lexicon.shares.{kind}=0"
+        )
 
     def _plain_word(self, rng: np.random.Generator, is_validation: bool) -> str:
         return pick(rng, self._words[is_validation])
@@ -190,8 +220,8 @@ class TextSampler:
         name, domain = (self._plain_word(rng, is_validation).lower() for _ in range(2))
         ending = pick(rng, _DOMAINS)
         forms = (
-            f"{name}@{domain}.{ending}", f"www.{domain}.{ending}", f"@{name}_{_digits(rng, 1, 3)}",
-            f"{domain}.{ending}/{name}", f"https://{domain}.{ending}",
+            f"{name}@{domain}.{ending}", f"@{name}_{grammar.digits(rng, 1, 3)}",
+            f"www.{domain}.{ending}", f"{domain}.{ending}/{name}", f"https://{domain}.{ending}",
         )  # fmt: skip
         return pick(rng, forms)
 
@@ -252,6 +282,13 @@ def _fault(word: str, undrawable: set[str], config: LexiconConfig) -> str:
     return ""
 
 
+def _group_by_length(words: tuple[str, ...]) -> dict[int, list[str]]:
+    groups: dict[int, list[str]] = {}
+    for word in words:
+        groups.setdefault(len(word), []).append(word)
+    return groups
+
+
 def _is_validation(text: str) -> bool:
     return crc32(text.lower().encode()) % _VALIDATION_SHARE == 0
 
@@ -260,49 +297,3 @@ def _cumulative(shares: Config) -> tuple[list[str], np.ndarray]:
     wanted = {name: weight for name, weight in shares.model_dump().items() if weight}
     ends = np.cumsum(list(wanted.values()))
     return list(wanted), ends / ends[-1] - 1e-12  # a draw is below 1, so one is always found
-
-
-def _digits(rng: np.random.Generator, shortest: int, longest: int) -> str:
-    """Draw a number without leading zeros, of so many digits."""
-    length = shortest + whole(rng, longest - shortest + 1)
-    low = 10 ** (length - 1) if length > 1 else 0
-    return str(int(between(rng, low, 10**length)))
-
-
-def _code(rng: np.random.Generator) -> str:
-    letters = "".join(pick(rng, string.ascii_uppercase) for _ in range(1 + whole(rng, 4)))
-    digits = _digits(rng, 1, 5)
-    return letters + digits if happens(rng, 0.7) else digits + letters
-
-
-def _decimal(rng: np.random.Generator) -> str:
-    number = f"{between(rng, 0, 10 ** (1 + whole(rng, 6))):,.{whole(rng, 3)}f}"
-    sign = "-" if happens(rng, 0.1) else ""
-    return sign + (number if happens(rng, 0.7) else number.translate(_SWAPPED))
-
-
-_SWAPPED = str.maketrans(",.", ".,")
-
-
-def _price(rng: np.random.Generator) -> str:
-    amount = f"{between(rng, 0, 10 ** (1 + whole(rng, 4))):,.{2 * whole(rng, 2)}f}"
-    forms = (f"${amount}", f"{amount}$", amount, f"{amount} USD", f"-{amount}", f"{amount}%")
-    return pick(rng, forms[:3] if happens(rng, 0.8) else forms)
-
-
-def _date(rng: np.random.Generator) -> str:
-    day, month, year = 1 + whole(rng, 28), 1 + whole(rng, 12), 1950 + whole(rng, 85)
-    forms = (
-        f"{day:02}/{month:02}/{year}", f"{month}/{day}/{year % 100:02}",
-        f"{year}-{month:02}-{day:02}", f"{day:02}.{month:02}.{year}",
-        f"{day} {_MONTHS[month - 1]} {year}", f"{_MONTHS[month - 1]} {day}",
-        f"{whole(rng, 24):02}:{whole(rng, 60):02}", f"{1 + whole(rng, 12)}:{whole(rng, 60):02}PM",
-    )  # fmt: skip
-    return pick(rng, forms)
-
-
-def _serial(rng: np.random.Generator) -> str:
-    parts = [
-        _digits(rng, 1, 4) if happens(rng, 0.5) else _code(rng) for _ in range(2 + whole(rng, 2))
-    ]
-    return pick(rng, _INNER_MARKS).join(parts)

@@ -122,3 +122,18 @@ def test_all_shares_of_nothing_are_an_error() -> None:
 def test_accented_words_keep_their_accents() -> None:
     texts = _draw(_sampler(*_only("word"), "languages=[de]", "case.upper=0"), 2000)
     assert any("ü" in text for text in texts)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_texts_like_another_have_its_length_and_kind(kind: str) -> None:
+    sampler = _sampler(*_only(kind), "max_chars=24")
+    rng = np.random.default_rng(0)
+    for text in _draw(sampler, 50):
+        alike = sampler.draw_of_kind(kind, rng, is_validation=False, like=text)
+        assert len(alike) == len(text)
+        assert re.fullmatch(KINDS[kind], alike)
+
+
+def test_a_kind_that_never_fits_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="no text of kind address has at most max_chars=3"):
+        _draw(_sampler(*_only("address"), "max_chars=3"), 1)
