@@ -7,7 +7,6 @@ whole random state and a resumed run repeats the undisturbed one.
 """
 
 import contextlib
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -28,19 +27,17 @@ from ocr_model.errors import CheckpointError, DatasetError, NonFiniteLossError, 
 from ocr_model.models import build_model
 from ocr_model.models.interface import LossOutput, RecognizerModel
 from ocr_model.training.budget import TimeBudget
-from ocr_model.training.checkpoint import Progress, require_same_settings
+from ocr_model.training.checkpoint import Progress
 from ocr_model.training.config import TrainConfig
-from ocr_model.training.history import write_history, write_unreadable
+from ocr_model.training.history import write_unreadable
 from ocr_model.training.optimization import autocast_dtype, build_optimizer, set_encoder_frozen
 from ocr_model.training.run_folder import RunFolder
+from ocr_model.training.run_state import BEST, RunState
 from ocr_model.training.schedules import learning_rate_factor, teacher_forcing_probability
 from ocr_model.training.sync_batch_norm import synchronize_batch_norm
 from ocr_model.training.validation import ReadSample, validate
 from ocr_model.training.worker import TrainData, Worker, to_device
 
-logger = logging.getLogger(__name__)
-
-LAST, BEST = "last.pt", "best.pt"
 _REPORT_SECONDS = 0.5
 
 Report = Callable[[dict[str, Any]], None]
@@ -114,12 +111,15 @@ class _Loop:
         self.optimizer = build_optimizer(model, config.optimizer)
         self.dtype = autocast_dtype(training.precision, worker.device)
         self.scaler = torch.amp.GradScaler(worker.device.type, enabled=self.dtype is torch.float16)
-        self.progress = Progress(
+        progress = Progress(
             total_steps=training.epochs * data.num_steps,
             num_streams=training.num_streams or worker.world_size,
         )
-        self.unreadable: dict[str, str] = {}
-        self._resume()
+        self.state = RunState(
+            config, charset, data.fingerprint, model, self.optimizer, self.scaler, progress
+        )
+        self.state.resume(folder)
+        self.progress, self.unreadable = self.state.progress, self.state.unreadable
         self.started = time.monotonic() - self.progress.seconds
         self.last_report = 0.0
         self.budget = None
@@ -409,57 +409,12 @@ class _Loop:
     def _save(self, *, is_best: bool, is_epoch_end: bool) -> None:
         fault = None
         if self.worker.rank == 0:
+            self.progress.seconds = time.monotonic() - self.started
             try:
-                if is_best:
-                    self.folder.save_state(BEST, {"model": self.model.state_dict()})
-                self.progress.seconds = time.monotonic() - self.started
-                self.folder.save_state(LAST, self._state())
-                if is_epoch_end:
-                    write_history(self.folder, self.progress.history)
+                self.state.save(self.folder, is_best=is_best, is_epoch_end=is_epoch_end)
             except CheckpointError as error:
                 fault = error
         self.worker.agree(fault)
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "config": self.config.model_dump(mode="json"),
-            "charset": self.charset.characters,
-            "progress": self.progress.to_state(),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "unreadable": self.unreadable,
-            "data": self.data.fingerprint,
-        }
-
-    def _resume(self) -> None:
-        state = self.folder.load_state(LAST)
-        if state is None:
-            return
-        require_same_settings(self.config, state["config"])
-        if state["charset"] != self.charset.characters:
-            raise CheckpointError(
-                "the training data has other characters than when this run began; give the run "
-                "another run.name, or the data it began with"
-            )
-        if state["data"] != self.data.fingerprint:
-            raise CheckpointError(
-                "the training part has other rows than when this run began; give the run another "
-                "run.name, or the data it began with"
-            )
-        num_streams = self.progress.num_streams
-        self.progress = Progress.from_state(state["progress"])
-        if self.progress.num_streams != num_streams:
-            raise CheckpointError(
-                f"this run reads each batch in {self.progress.num_streams} parts, not "
-                f"{num_streams}: set training.num_streams={self.progress.num_streams} and a "
-                "number of workers that divides it"
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        self.unreadable = dict(state["unreadable"])
-        logger.info("going on at epoch %d, step %d", self.progress.epoch, self.progress.global_step)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from ocr_model.data.loading import Batch, LocalData
 from ocr_model.errors import CheckpointError, ConfigError, DatasetError, NonFiniteLossError
 from ocr_model.models import build_model
 from ocr_model.training.config import TrainConfig
-from ocr_model.training.loop import BEST, LAST, Report, TrainResult, train
+from ocr_model.training.loop import Report, TrainResult, train
 from ocr_model.training.run_folder import RunFolder
+from ocr_model.training.run_state import BEST, LAST
 
 MakeConfig = Callable[..., TrainConfig]
 TrainLocally = Callable[..., TrainResult]

@@ -14,8 +14,9 @@ from ocr_model.data.loading import Batch
 from ocr_model.errors import ClusterError, ConfigError, DatasetError, NonFiniteLossError
 from ocr_model.training.config import ScalingConfig, TrainConfig
 from ocr_model.training.local_data import build_local_data
-from ocr_model.training.loop import LAST, train
+from ocr_model.training.loop import train
 from ocr_model.training.run_folder import RunFolder
+from ocr_model.training.run_state import LAST
 from ocr_model.training.trainer import require_resources, run_training
 
 
