@@ -57,7 +57,11 @@ class SourceConfig(Config, ABC):
 
     @abstractmethod
     def read(self, fragment: Fragment, rows: Rows, *, epoch: int) -> list[Sample]:
-        """Return the samples at `rows`, in that order; only generated data varies by `epoch`."""
+        """Return the samples at `rows`, in that order.
+
+        Only generated data varies by `epoch`, and its labels keep their lengths, by which batches
+        are made up.
+        """
 
 
 class ParquetSource(SourceConfig):
@@ -236,8 +240,16 @@ class SyntheticSource(SourceConfig):
         return samples
 
     def _word(self, fragment: Fragment, row: int, epoch: int) -> str:
-        rng = np.random.default_rng(self._sample_seed(fragment, row, epoch))
+        """Draw a word as long as the row's in the first epoch, by which batches are made up."""
         is_validation = _split_of(fragment) == "validation"
+        if epoch and not is_validation:
+            num_chars = len(self._word(fragment, row, 0))
+            rng = np.random.default_rng(self._sample_seed(fragment, row, epoch))
+            while True:
+                word = words.draw_word(rng, self.language, is_validation=False)
+                if len(word) == num_chars:
+                    return word
+        rng = np.random.default_rng(self._sample_seed(fragment, row, 0))
         return words.draw_word(rng, self.language, is_validation=is_validation)
 
     def _sample_seed(self, fragment: Fragment, row: int, epoch: int) -> list[int]:

@@ -111,8 +111,9 @@ class _Loop:
         self.optimizer = build_optimizer(model, config.optimizer)
         self.dtype = autocast_dtype(training.precision, worker.device)
         self.scaler = torch.amp.GradScaler(worker.device.type, enabled=self.dtype is torch.float16)
+        self.planned_steps = sum(map(data.num_steps, range(training.epochs)))
         progress = Progress(
-            total_steps=training.epochs * data.num_steps,
+            total_steps=self.planned_steps,
             num_streams=training.num_streams or worker.world_size,
         )
         self.state = RunState(
@@ -126,7 +127,7 @@ class _Loop:
         if training.max_minutes is not None:
             self.budget = TimeBudget(
                 seconds=60 * training.max_minutes,
-                planned_steps=training.epochs * data.num_steps,
+                planned_steps=self.planned_steps,
                 started=self.started,
                 first_step=self.progress.global_step,
             )
@@ -184,12 +185,13 @@ class _Loop:
         self.model.train()
         set_encoder_frozen(self.model, progress.epoch < training.frozen_encoder_epochs)
         step_model = self._step_model()
-        began, first_step = time.monotonic(), progress.step_in_epoch
+        began, num_images = time.monotonic(), 0
         pending: _PendingStep | None = None
         for batch in self.data.train_batches(progress.epoch, progress.step_in_epoch):
             if progress.global_step >= progress.total_steps:
                 break
             taken = self._step(step_model, batch)
+            num_images += batch.num_planned * self.worker.world_size
             if pending is not None:
                 self._settle(pending)
             pending = taken
@@ -202,7 +204,7 @@ class _Loop:
         if pending is not None:
             self._settle(pending)
         seconds = time.monotonic() - began
-        return self._epoch_metrics((progress.step_in_epoch - first_step) / seconds)
+        return self._epoch_metrics(num_images / seconds)
 
     def _step_model(self) -> nn.Module:
         """Wrap the model anew: which parameters DDP reduces changes when the encoder thaws."""
@@ -218,11 +220,10 @@ class _Loop:
         torch.manual_seed(_mix(config.training.seed, progress.global_step, worker.rank))
         self.unreadable.update(batch.errors)
         inputs = to_device(batch, worker.device)
-        mask = self._sampling_mask(*inputs.targets.class_ids.shape)
+        mask = self._sampling_mask(batch.num_planned, *inputs.targets.class_ids.shape)
         sums = torch.zeros(5, dtype=torch.float64, device=worker.device)
         sums[4] = len(batch.errors)
-        share_size = config.training.batch_size // worker.world_size
-        num_parts = min(config.training.accumulation_steps, share_size)
+        num_parts = min(config.training.accumulation_steps, batch.num_planned)
         first = 0
         for number, part in enumerate(inputs.split(num_parts), start=1):
             part_mask = None if mask is None else mask[first : first + len(part.weights)]
@@ -239,9 +240,8 @@ class _Loop:
                         sampling_mask=part_mask if part.weights[0] else None,
                     )
                 loss = (output.losses * part.weights).sum()
-                # DDP averages over ranks; the sum over all samples is what one worker would have.
-                share = worker.world_size / config.training.batch_size
-                self.scaler.scale(loss * share).backward()
+                # DDP averages over ranks, and every rank's share of a step is planned equal.
+                self.scaler.scale(loss / batch.num_planned).backward()
             sums[0] += loss.detach()
             sums[1] += part.weights.sum()
             sums[2] += output.num_correct_tokens
@@ -280,7 +280,7 @@ class _Loop:
         return factor
 
     def _sampling_mask(
-        self, num_samples: int, num_chars: int
+        self, num_planned: int, num_samples: int, num_chars: int
     ) -> Bool[Tensor, "batch steps"] | None:
         training, worker = self.config.training, self.worker
         forcing = training.teacher_forcing
@@ -291,9 +291,9 @@ class _Loop:
             return None
         # Drawn for the global batch, so that it does not depend on the number of workers.
         seed = _mix(training.seed, self.progress.global_step)
-        shape = (training.batch_size, self.config.text.max_chars + 1)
+        shape = (num_planned * worker.world_size, self.config.text.max_chars + 1)
         drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed)) >= probability
-        first = worker.rank * training.batch_size // worker.world_size
+        first = worker.rank * num_planned
         return drawn[first : first + num_samples, : num_chars + 1].to(worker.device)
 
     def _settle(self, step: "_PendingStep") -> None:
@@ -338,8 +338,7 @@ class _Loop:
         if fitted is not None:
             progress.total_steps = self.worker.from_first(fitted)  # ranks have clocks of their own
 
-    def _epoch_metrics(self, steps_per_second: float) -> dict[str, float]:
-        training = self.config.training
+    def _epoch_metrics(self, images_per_second: float) -> dict[str, float]:
         loss, samples, right, tokens, unreadable = self.progress.sums
         self._check_unreadable(unreadable, samples + unreadable)
         metrics = {
@@ -348,7 +347,7 @@ class _Loop:
             "train/loss": loss / max(samples, 1),
             "train/learning_rate": self.optimizer.param_groups[0]["lr"],
             "train/unreadable_images": unreadable,
-            "train/images_per_second": steps_per_second * training.batch_size,
+            "train/images_per_second": images_per_second,
         }
         if tokens:
             metrics["train/token_accuracy"] = right / tokens
@@ -402,7 +401,7 @@ class _Loop:
             patience = training.early_stopping_patience
             progress.finished = f"no better {training.monitor} in {patience} epochs"
         elif progress.global_step >= progress.total_steps:
-            is_cut = progress.total_steps < training.epochs * self.data.num_steps
+            is_cut = progress.total_steps < self.planned_steps
             progress.finished = "the time is used up" if is_cut else "all epochs are done"
         return is_better
 
