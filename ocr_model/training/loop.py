@@ -23,18 +23,18 @@ from torch.nn.parallel import DistributedDataParallel
 from ocr_model.bundle import BundleInfo, serialize_bundle
 from ocr_model.charset import Charset
 from ocr_model.data.loading import Batch
-from ocr_model.errors import CheckpointError, DatasetError, NonFiniteLossError, OCRError
+from ocr_model.errors import CheckpointError, NonFiniteLossError, OCRError
 from ocr_model.models import build_model
 from ocr_model.models.interface import LossOutput, RecognizerModel
 from ocr_model.training.budget import TimeBudget
 from ocr_model.training.checkpoint import Progress
 from ocr_model.training.config import TrainConfig
-from ocr_model.training.history import write_unreadable
 from ocr_model.training.optimization import autocast_dtype, build_optimizer, set_encoder_frozen
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.run_state import BEST, RunState
 from ocr_model.training.schedules import learning_rate_factor, teacher_forcing_probability
 from ocr_model.training.sync_batch_norm import synchronize_batch_norm
+from ocr_model.training.unreadable import check_unreadable, count_by_reason
 from ocr_model.training.validation import ReadSample, validate
 from ocr_model.training.worker import TrainData, Worker, to_device
 
@@ -147,6 +147,8 @@ class _Loop:
         validation, _ = self._validate()
         self._check_unreadable(validation["unreadable_images"], validation["num_words"])
         metrics |= {f"validation/{name}": value for name, value in validation.items()}
+        for reason, count in count_by_reason(self.unreadable).items():
+            metrics[f"unreadable/{reason}"] = float(count)  # of the whole run, each image once
         is_better = self._decide(metrics)
         if self.worker.rank == 0:
             self.report({"event": "epoch", "total_steps": self.progress.total_steps, **metrics})
@@ -356,20 +358,14 @@ class _Loop:
         return metrics
 
     def _check_unreadable(self, num_unreadable: float, num_seen: float) -> None:
-        """Exchange and write the list of unreadable images; fail where there are too many."""
-        if not num_unreadable:
-            return
-        for reasons in self.worker.gather(self.unreadable):
-            self.unreadable.update(reasons)
-        if self.worker.rank == 0:
-            write_unreadable(self.folder, self.unreadable)
-        allowed = self.config.training.max_unreadable
-        if num_unreadable > allowed * num_seen:
-            listed = "; ".join(f"{key}: {why}" for key, why in list(self.unreadable.items())[:5])
-            raise DatasetError(
-                f"{num_unreadable:.0f} of {num_seen:.0f} images could not be read, more than "
-                f"training.max_unreadable={allowed}: {listed}. All are in unreadable_images.jsonl"
-            )
+        check_unreadable(
+            self.unreadable,
+            self.worker,
+            self.folder,
+            num_unreadable=num_unreadable,
+            num_seen=num_seen,
+            allowed=self.config.training.max_unreadable,
+        )
 
     def _validate(self, *, keep_samples: bool = False) -> tuple[dict[str, float], list[ReadSample]]:
         metrics, samples, errors = validate(

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -356,10 +357,13 @@ def test_too_many_unreadable_images_fail_the_run_and_are_listed(
         train_locally(tiny_config(tmp_path / "strict", *settings))
     assert "#0:7: empty: zero bytes" in str(e.value)
     assert "#0:30: not_an_image" in str(e.value)
+    assert {"1 empty", "1 not_an_image"} <= set(re.split(r"[,.:] ", str(e.value)))
 
     lenient = tiny_config(tmp_path / "lenient", *settings, "training.max_unreadable=0.05")
     result = train_locally(lenient)
-    assert result.progress.history[0]["train/unreadable_images"] == 2
+    (entry,) = result.progress.history
+    assert entry["train/unreadable_images"] == 2
+    assert entry["unreadable/empty"] == entry["unreadable/not_an_image"] == 1
     assert result.metrics["num_words"] == 48
     lines = (path_of(lenient) / "unreadable_images.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["key"].rpartition(":")[2] for line in lines) == ["30", "7"]
