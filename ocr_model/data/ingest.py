@@ -190,7 +190,9 @@ def pack(columns: Columns) -> pa.Table:
     Rows of several steps in one block would be of several shapes, which Arrow's tensors cannot be.
     """
     images = columns["images"]
-    arrays = {"images": pa.array([images.reshape(-1).data], pa.large_binary())}
+    # By its buffers, without a copy: `pa.array` of a memoryview never frees it (pyarrow 26).
+    buffers = [None, pa.py_buffer(np.array([0, images.nbytes])), pa.py_buffer(images)]
+    arrays = {"images": pa.Array.from_buffers(pa.large_binary(), 1, buffers)}
     arrays["shape"] = pa.array([list(images.shape)], pa.list_(pa.int64()))
     for name in ("content_width", "class_ids", "num_chars"):
         arrays[name] = pa.array([columns[name].reshape(-1)], pa.list_(pa.int64()))
