@@ -6,7 +6,8 @@ import yaml
 from pydantic import Field, PositiveInt, ValidationError
 
 from ocr_model.config import Config, describe, load_config, parse_command_line
-from ocr_model.data.sources import MJSynthSource, ParquetSource, SyntheticSource
+from ocr_model.data.sources import MJSynthSource, ParquetSource
+from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.errors import ConfigError
 from ocr_model.models.crnn import CRNNConfig
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig

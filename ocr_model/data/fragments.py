@@ -1,13 +1,16 @@
 """The currency of the data rooms: pieces of datasets, row numbers, samples."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from zlib import crc32
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Bool, Float32, Int, UInt16
 
 Rows = Int[np.ndarray, " _rows"]
 """Row numbers in a fragment; each fragment has as many as it likes."""
+Lengths = UInt16[np.ndarray, " _rows"]
+"""One number per row of a fragment that is used."""
 
 
 @dataclass(frozen=True)
@@ -39,3 +42,42 @@ class Sample:
     char_quads: Float32[np.ndarray, "chars 4 2"] | None = None
     """Corners (x, y) of each character, clockwise from its upper left, in pixels; rendered words
     have them."""
+
+
+@dataclass(frozen=True)
+class SubsetIndex:
+    """The rows of one subset that are used."""
+
+    fragments: tuple[Fragment, ...]
+    rows: tuple[Rows, ...]
+    """One ascending array per fragment."""
+    num_chars: tuple[Lengths, ...] = ()
+    """Length of each row's label; empty where the subset was not indexed for training."""
+    num_columns: tuple[Lengths, ...] = ()
+    """Columns that CTC needs to spell it: one per character and one between equal neighbours."""
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of all fragments together."""
+        return sum(len(rows) for rows in self.rows)
+
+    @cached_property
+    def rows_by_length(self) -> Int[np.ndarray, " lengths"]:
+        """Number of rows by the length of their label."""
+        return np.bincount(np.concatenate([np.zeros(0, np.uint16), *self.num_chars]))
+
+    def where(self, is_kept: Bool[np.ndarray, " all_rows"]) -> "SubsetIndex":
+        """Return a part of the rows, of the same fragments; some may be left without any."""
+        starts = np.cumsum([0, *(len(rows) for rows in self.rows)])
+        ends = np.concatenate([[0], np.cumsum(is_kept)])[starts][1:-1]
+
+        def pick(arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+            return tuple(np.split(np.concatenate(arrays)[is_kept], ends)) if arrays else ()
+
+        return SubsetIndex(
+            self.fragments, pick(self.rows), pick(self.num_chars), pick(self.num_columns)
+        )
+
+    def up_to(self, max_chars: int) -> "SubsetIndex":
+        """Return the rows whose labels have at most so many characters."""
+        return self.where(np.concatenate(self.num_chars) <= max_chars)

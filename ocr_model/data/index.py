@@ -13,7 +13,7 @@ from pydantic import PositiveInt
 
 from ocr_model.charset import Charset, Normalization, normalize
 from ocr_model.config import Config
-from ocr_model.data.fragments import Fragment, Rows
+from ocr_model.data.fragments import Fragment, Rows, SubsetIndex
 from ocr_model.data.source_config import SourceConfig, Subset
 from ocr_model.errors import ConfigError, DatasetError
 
@@ -30,20 +30,6 @@ class TextConfig(Config):
     """alphanumeric (ASCII letters and digits), printable (95 of ASCII), or unicode."""
     max_chars: PositiveInt = 25
     """Training samples with longer labels are dropped, and counted."""
-
-
-@dataclass(frozen=True)
-class SubsetIndex:
-    """The rows of one subset that are used."""
-
-    fragments: tuple[Fragment, ...]
-    rows: tuple[Rows, ...]
-    """One ascending array per fragment."""
-
-    @property
-    def num_rows(self) -> int:
-        """Rows of all fragments together."""
-        return sum(len(rows) for rows in self.rows)
 
 
 @dataclass
@@ -201,10 +187,14 @@ def _fault(label: str, text: TextConfig, num_columns: int | None, keep_all: bool
         return ""
     if len(label) > text.max_chars:
         return "label_too_long"
-    num_repeats = sum(a == b for a, b in pairwise(label))
-    if num_columns is not None and len(label) + num_repeats > num_columns:
+    if num_columns is not None and columns_needed(label) > num_columns:
         return "label_exceeds_columns"
     return ""
+
+
+def columns_needed(label: str) -> int:
+    """Return the columns that CTC needs: one per character and one between equal neighbours."""
+    return len(label) + sum(a == b for a, b in pairwise(label))
 
 
 def _enough(fragments: list[Fragment], limit: int | None, seed: int) -> list[Fragment]:
@@ -240,12 +230,16 @@ def _collect(
     index = _limit(picks, limit, source.seed)
     report.num_kept = index.num_rows
     scan_of = {scan.fragment: scan for scan in scans}
+    num_chars, num_columns = [], []
     for fragment, rows in zip(index.fragments, index.rows, strict=True):
         scan = scan_of[fragment]
-        for place in np.searchsorted(scan.rows, rows):
-            label = scan.labels[place]
+        labels = [scan.labels[place] for place in np.searchsorted(scan.rows, rows)]
+        for label in labels:
             report.characters.update(label)
             report.lengths[len(label)] += 1
+        num_chars.append(np.array([len(label) for label in labels], np.uint16))
+        num_columns.append(np.array([columns_needed(label) for label in labels], np.uint16))
+    index = SubsetIndex(index.fragments, index.rows, tuple(num_chars), tuple(num_columns))
     return index, report
 
 

@@ -2,21 +2,26 @@
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import lru_cache
 from typing import Any, cast
 
+import numpy as np
+import pyarrow as pa
 import ray
 import ray.data
 from ray.data import DataContext, ExecutionResources
 
+from ocr_model.data.batching import EpochPlan
 from ocr_model.data.fragments import Fragment
 from ocr_model.data.index import FragmentScan
 from ocr_model.data.loading import Batch, Columns, LocalData
-from ocr_model.data.order import sequential
 
 _FEW_FRAGMENTS = 64
 _MAX_TASKS = 5_000  # of one execution; Ray Data plans them all at its start
 _POLITE = 19  # niceness
 _VALIDATION = -1
+_BLOCK_BYTES = 8 * 2**20  # a task hands over what it has loaded as it goes
+_PREFETCHED_BLOCKS = 2
 
 _Span = tuple[int, int, int]
 """Epoch, first and last step of a training task; or `_VALIDATION`, first and last sample."""
@@ -57,10 +62,9 @@ class RayData:
         self._train_stream: Iterator[Batch] = iter(())
         self._position = (-1, -1)  # the epoch and step that `_train_stream` gives next
 
-    @property
-    def num_steps(self) -> int:
-        """Steps per epoch."""
-        return self._local.num_steps
+    def num_steps(self, epoch: int) -> int:
+        """Return the number of steps of an epoch."""
+        return self._local.num_steps(epoch)
 
     @property
     def fingerprint(self) -> int:
@@ -76,29 +80,24 @@ class RayData:
         if (epoch, start_step) != self._position:
             self._position = (epoch, start_step)
             self.close()
-        for step in range(start_step, self.num_steps):
+        num_steps = self.num_steps(epoch)
+        for step in range(start_step, num_steps):
             batch = next(self._train_stream, None)
             if batch is None:
                 self._train_stream = self._open_train_stream(epoch, step)
                 batch = next(self._train_stream)
-            at_end = step + 1 == self.num_steps
-            self._position = (epoch + 1, 0) if at_end else (epoch, step + 1)
+            self._position = (epoch + 1, 0) if step + 1 == num_steps else (epoch, step + 1)
             yield batch
 
     def _open_train_stream(self, epoch: int, start_step: int) -> Iterator[Batch]:
         """Stream as many epochs as `_MAX_TASKS` allows, beginning within the first."""
-        per_task = self._local.train_plan.task_steps(self._local.world_size)
         spans: list[_Span] = []
         for later in range(epoch, self._epochs):
             if len(spans) >= _MAX_TASKS:
                 break
             first = start_step if later == epoch else 0
-            spans += [
-                (later, start, min(start + per_task, self.num_steps))
-                for start in range(first, self.num_steps, per_task)
-            ]
-        batch_size = self._local.train_plan.batch_size // self._local.world_size
-        return self._stream(spans, batch_size)
+            spans += [(later, *span) for span in self._local.task_spans(later, first)]
+        return self._stream(spans)
 
     def close(self) -> None:
         """Stop loading ahead."""
@@ -123,17 +122,15 @@ class RayData:
         self._validation = kept
 
     def _read_validation(self) -> Iterator[Batch]:
-        local = self._local
-        size = local.train_plan.batch_size // local.world_size
-        starts = range(local.rank * size, local.validation_index.num_rows, size * local.world_size)
-        return self._stream([(_VALIDATION, start, start + size) for start in starts], size)
+        return self._stream([(_VALIDATION, *span) for span in self._local.validation_spans()])
 
-    def _stream(self, spans: list[_Span], batch_size: int) -> Iterator[Batch]:
+    def _stream(self, spans: list[_Span]) -> Iterator[Batch]:
         if not spans:
             return
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
+        context.target_max_block_size = _BLOCK_BYTES
         context.execution_options.preserve_order = True
         if self._cpus is not None:
             context.execution_options.resource_limits = ExecutionResources(cpu=self._cpus)
@@ -146,10 +143,10 @@ class RayData:
                 "is_polite": self._is_polite,
             },
         )
-        for columns in dataset.iter_batches(
-            batch_size=batch_size, batch_format="numpy", prefetch_batches=2
+        for block in dataset.iter_batches(
+            batch_size=None, batch_format="pyarrow", prefetch_batches=_PREFETCHED_BLOCKS
         ):
-            yield Batch.from_columns(cast("Columns", columns))
+            yield from map(Batch.from_columns, unpack(cast("pa.Table", block)))
 
 
 def load_spans(
@@ -157,19 +154,66 @@ def load_spans(
     data: ray.ObjectRef[LocalData],
     spans: ray.ObjectRef[list[_Span]],
     is_polite: bool,
-) -> Iterator[Columns]:
+) -> Iterator[pa.Table]:
     """Load the spans whose numbers are in the column `id`: what one Ray Data task does."""
     if is_polite:
         os.setpriority(os.PRIO_PROCESS, 0, _POLITE)
-    local: LocalData = ray.get(data)
     held: list[_Span] = ray.get(spans)
     for number in rows["id"]:
         epoch, start, stop = held[number]
+        local = _local_data(data)
         if epoch == _VALIDATION:
-            references = sequential(local.validation_index, start, stop)
-            yield local.validation_loader.load(references, epoch=0)
+            yield pack(local.load_validation(start, stop))
         else:
-            yield local.train_plan.load_task(epoch, start, stop, local.rank, local.world_size)
+            plan = _epoch_plan(data, epoch)
+            for columns in local.train_plan.load_task(
+                plan, start, stop, local.rank, local.world_size
+            ):
+                yield pack(columns)
+
+
+@lru_cache(maxsize=1)
+def _local_data(data: ray.ObjectRef[LocalData]) -> LocalData:
+    """Keep what a worker process was handed: of 9 million rows, unpickling takes its time."""
+    local: LocalData = ray.get(data)
+    return local
+
+
+@lru_cache(maxsize=2)
+def _epoch_plan(data: ray.ObjectRef[LocalData], epoch: int) -> EpochPlan:
+    return _local_data(data).train_plan.epoch(epoch)
+
+
+def pack(columns: Columns) -> pa.Table:
+    """Return a table of one row, which Ray Data never cuts, whatever the images' size.
+
+    Rows of several steps in one block would be of several shapes, which Arrow's tensors cannot be.
+    """
+    images = columns["images"]
+    # By its buffers, without a copy: `pa.array` of a memoryview never frees it (pyarrow 26).
+    buffers = [None, pa.py_buffer(np.array([0, images.nbytes])), pa.py_buffer(images)]
+    arrays = {"images": pa.Array.from_buffers(pa.large_binary(), 1, buffers)}
+    arrays["shape"] = pa.array([list(images.shape)], pa.list_(pa.int64()))
+    for name in ("content_width", "class_ids", "num_chars"):
+        arrays[name] = pa.array([columns[name].reshape(-1)], pa.list_(pa.int64()))
+    for name in ("label", "key", "error"):
+        arrays[name] = pa.array([columns[name].tolist()], pa.list_(pa.string()))
+    return pa.table(arrays)
+
+
+def unpack(block: pa.Table) -> Iterator[Columns]:
+    """Undo `pack` for each row; the pixels stay where they are, in shared memory."""
+    for row in range(block.num_rows):
+        scalars = {name: block[name][row] for name in block.column_names}
+        shape = scalars["shape"].as_py()
+        images = np.frombuffer(scalars["images"].as_buffer(), np.uint8).reshape(shape)
+        columns: Columns = {"images": images}
+        for name in ("content_width", "class_ids", "num_chars"):
+            columns[name] = scalars[name].values.to_numpy()
+        columns["class_ids"] = columns["class_ids"].reshape(shape[0], -1)
+        for name in ("label", "key", "error"):
+            columns[name] = np.array(scalars[name].as_py(), object)
+        yield columns
 
 
 def scan_in_parallel(

@@ -4,8 +4,8 @@ Nothing here imports torch or Ray. The same code runs in Ray Data tasks, in the 
 evaluation.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from zlib import crc32
 
 import numpy as np
@@ -13,9 +13,12 @@ from jaxtyping import Int, UInt8
 
 from ocr_model.charset import PAD, Charset, normalize
 from ocr_model.data.augment import AugmentConfig, augment
-from ocr_model.data.fragments import Sample
-from ocr_model.data.index import SubsetIndex, TextConfig
-from ocr_model.data.order import EpochOrder, SampleRef, sequential
+from ocr_model.data.batching import Bucket, EpochPlan, StepSamples
+from ocr_model.data.curriculum import AllAtOnce, Curriculum, weakened
+from ocr_model.data.fragments import Fragment, Sample, SubsetIndex
+from ocr_model.data.index import TextConfig
+from ocr_model.data.order import SampleRef, sequential
+from ocr_model.data.scales import OneSize, ScaleSchedule
 from ocr_model.data.source_config import SourceConfig
 from ocr_model.errors import ImageError
 from ocr_model.image import ImageGeometry, decode_image, fit_image
@@ -42,6 +45,11 @@ class Batch:
     """Reasons by key, of the samples that could not be read."""
     unreadable_labels: list[str]
     """Their labels."""
+
+    @property
+    def num_planned(self) -> int:
+        """Samples that the step was to have on this rank, the unreadable ones too."""
+        return len(self.labels) + len(self.unreadable_labels)
 
     @classmethod
     def from_columns(cls, columns: Columns) -> "Batch":
@@ -82,9 +90,31 @@ class SampleLoader:
 
     def load(self, references: list[SampleRef], epoch: int) -> Columns:
         """Return the samples of `references`, each in its slot."""
-        size = sum(len(reference.slots) for reference in references)
-        height, width = self.geometry.height, self.geometry.width
-        columns: Columns = {
+        (columns,) = self.load_steps([StepSamples(references, self.geometry)], epoch)
+        return columns
+
+    def load_steps(self, steps: Sequence[StepSamples], epoch: int) -> list[Columns]:
+        """Return the samples of each step; what they share of a fragment is read once."""
+        loaded = [self._empty_columns(step) for step in steps]
+        wanted: dict[Fragment, list[tuple[int, SampleRef]]] = {}
+        for number, step in enumerate(steps):
+            for reference in step.references:
+                wanted.setdefault(reference.fragment, []).append((number, reference))
+        for fragment, parts in wanted.items():
+            rows = np.concatenate([reference.rows for _, reference in parts])
+            samples = iter(self.source.read(fragment, rows, epoch=epoch))
+            for number, reference in parts:
+                step, columns = steps[number], loaded[number]
+                for row, slot in zip(reference.rows, reference.slots, strict=True):
+                    columns["key"][slot] = f"{fragment.uri}#{fragment.part}:{row}"
+                    rng_key = [self.seed, epoch + (step.repeat << 32), fragment.key, int(row)]
+                    self._fill(columns, int(slot), next(samples), step, rng_key)
+        return loaded
+
+    def _empty_columns(self, step: StepSamples) -> Columns:
+        size = sum(len(reference.slots) for reference in step.references)
+        height, width = step.geometry.height, step.geometry.width
+        return {
             "images": np.zeros((size, height, width, 3), np.uint8),
             "content_width": np.full(size, width, np.int64),
             "class_ids": np.full((size, self.text.max_chars), PAD, np.int64),
@@ -93,16 +123,10 @@ class SampleLoader:
             "key": np.full(size, "", object),
             "error": np.full(size, "", object),
         }
-        for reference in references:
-            fragment = reference.fragment
-            samples = self.source.read(fragment, reference.rows, epoch=epoch)
-            for sample, row, slot in zip(samples, reference.rows, reference.slots, strict=True):
-                columns["key"][slot] = f"{fragment.uri}#{fragment.part}:{row}"
-                rng_key = [self.seed, epoch, fragment.key, int(row)]
-                self._fill(columns, int(slot), sample, rng_key)
-        return columns
 
-    def _fill(self, columns: Columns, slot: int, sample: Sample, rng_key: list[int]) -> None:
+    def _fill(
+        self, columns: Columns, slot: int, sample: Sample, step: StepSamples, rng_key: list[int]
+    ) -> None:
         label = normalize(sample.label, self.text.normalization)
         columns["label"][slot] = label
         class_ids = self.charset.encode(label, allow_unknown=True)[: self.text.max_chars]
@@ -117,34 +141,44 @@ class SampleLoader:
             columns["error"][slot] = str(error)
             return
         if self.augmentation is None:
-            fitted = fit_image(pixels, self.geometry)
+            fitted = fit_image(pixels, step.geometry)
         else:
             rng = np.random.default_rng(rng_key)
-            fitted = augment(pixels, self.geometry, self.augmentation, rng)
+            augmentation = weakened(self.augmentation, step.strength)
+            fitted = augment(pixels, step.geometry, augmentation, rng)
         columns["images"][slot], columns["content_width"][slot] = fitted
 
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """How the training part is cut into tasks; shared by all ranks and by the plain loop."""
+    """How the training part is cut into steps and tasks; shared by all ranks."""
 
-    index: SubsetIndex
+    buckets: tuple[Bucket, ...]
     loader: SampleLoader
-    batch_size: int
-    """Samples of all ranks together."""
     num_streams: int
     shuffle_rows: int
     rows_per_task: int
+    num_epochs: int = 1
+    """What the schedules go by."""
+    curriculum: Curriculum = field(default_factory=AllAtOnce)
+    scales: ScaleSchedule = field(default_factory=OneSize)
 
-    def order(self, epoch: int) -> EpochOrder:
-        """Return the order of one epoch."""
-        return EpochOrder(
-            self.index,
+    @property
+    def batch_size(self) -> int:
+        """Samples of all ranks together, of the widest bucket."""
+        return self.buckets[-1].batch_size
+
+    def epoch(self, epoch: int) -> EpochPlan:
+        """Return the steps of one epoch."""
+        longest = self.loader.text.max_chars
+        allowed = self.curriculum.longest(epoch, self.num_epochs, longest)
+        return EpochPlan(
+            self.buckets,
             self.loader.seed,
             epoch,
-            self.batch_size,
             self.num_streams,
             self.shuffle_rows,
+            None if allowed >= longest else allowed,
         )
 
     def rank_streams(self, rank: int, world_size: int) -> range:
@@ -156,10 +190,21 @@ class TrainPlan:
         """Return the number of steps that one task loads."""
         return max(1, self.rows_per_task * world_size // self.batch_size)
 
-    def load_task(self, epoch: int, start: int, stop: int, rank: int, world_size: int) -> Columns:
-        """Load a rank's share of steps `start..stop`."""
+    def load_task(
+        self, plan: EpochPlan, start: int, stop: int, rank: int, world_size: int
+    ) -> list[Columns]:
+        """Load a rank's share of each of the steps `start..stop` of an epoch."""
         streams = self.rank_streams(rank, world_size)
-        return self.loader.load(self.order(epoch).select(streams, start, stop), epoch)
+        strength = self.curriculum.strength(plan.epoch, self.num_epochs)
+        steps = []
+        for step in range(start, stop):
+            references, repeat = plan.select(streams, step)
+            geometry = plan.bucket(step).geometry
+            size = self.scales.size(plan.seed, plan.epoch, step, self.num_epochs)
+            if size is not None:
+                geometry = geometry.replace(height=size[0], width=size[1])
+            steps.append(StepSamples(references, geometry, repeat, strength))
+        return self.loader.load_steps(steps, plan.epoch)
 
 
 @dataclass(frozen=True)
@@ -172,40 +217,45 @@ class LocalData:
     rank: int = 0
     world_size: int = 1
 
-    @property
-    def num_steps(self) -> int:
-        """Steps per epoch."""
-        return self.train_plan.order(0).num_steps
+    def num_steps(self, epoch: int) -> int:
+        """Return the number of steps of an epoch."""
+        return self.train_plan.epoch(epoch).num_steps
 
     @property
     def fingerprint(self) -> int:
         """A number that changes when other rows make up the training part."""
-        index, digest = self.train_plan.index, 0
-        for fragment, rows in zip(index.fragments, index.rows, strict=True):
-            digest = crc32(rows.astype("<i8").tobytes(), crc32(str(fragment.key).encode(), digest))
+        digest = 0
+        for bucket in self.train_plan.buckets:
+            for fragment, rows in zip(bucket.index.fragments, bucket.index.rows, strict=True):
+                digest = crc32(str(fragment.key).encode(), digest)
+                digest = crc32(rows.astype("<i8").tobytes(), digest)
         return digest
 
     def train_batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
         """Yield this rank's part of each global batch from `start_step` on."""
-        per_task = self.train_plan.task_steps(self.world_size)
-        rank_batch = self.train_plan.batch_size // self.world_size
-        for start in range(start_step, self.num_steps, per_task):
-            stop = min(start + per_task, self.num_steps)
-            columns = self.train_plan.load_task(epoch, start, stop, self.rank, self.world_size)
-            yield from slice_batches(columns, rank_batch)
+        plan = self.train_plan.epoch(epoch)
+        for start, stop in self.task_spans(epoch, start_step):
+            for columns in self.train_plan.load_task(plan, start, stop, self.rank, self.world_size):
+                yield Batch.from_columns(columns)
+
+    def task_spans(self, epoch: int, start_step: int) -> list[tuple[int, int]]:
+        """Return first and last step of each task of an epoch from `start_step` on."""
+        num_steps, per_task = self.num_steps(epoch), self.train_plan.task_steps(self.world_size)
+        starts = range(start_step, num_steps, per_task)
+        return [(start, min(start + per_task, num_steps)) for start in starts]
+
+    def validation_spans(self) -> list[tuple[int, int]]:
+        """Return first and last sample of each of this rank's validation batches."""
+        size = self.train_plan.batch_size // self.world_size
+        num_rows = self.validation_index.num_rows
+        starts = range(self.rank * size, num_rows, self.world_size * size)
+        return [(start, min(start + size, num_rows)) for start in starts]
+
+    def load_validation(self, start: int, stop: int) -> Columns:
+        """Load samples of the validation part."""
+        return self.validation_loader.load(sequential(self.validation_index, start, stop), epoch=0)
 
     def validation_batches(self) -> Iterator[Batch]:
         """Yield this rank's part of the validation samples; all ranks together give each once."""
-        size = self.train_plan.batch_size // self.world_size
-        for start in range(
-            self.rank * size, self.validation_index.num_rows, size * self.world_size
-        ):
-            references = sequential(self.validation_index, start, start + size)
-            yield Batch.from_columns(self.validation_loader.load(references, epoch=0))
-
-
-def slice_batches(columns: Columns, batch_size: int) -> Iterator[Batch]:
-    """Cut columns into batches."""
-    for start in range(0, len(columns["error"]), batch_size):
-        part = {name: values[start : start + batch_size] for name, values in columns.items()}
-        yield Batch.from_columns(part)
+        for start, stop in self.validation_spans():
+            yield Batch.from_columns(self.load_validation(start, stop))

@@ -13,8 +13,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int
 
-from ocr_model.data.fragments import Fragment, Rows
-from ocr_model.data.index import SubsetIndex
+from ocr_model.data.fragments import Fragment, Rows, SubsetIndex
 from ocr_model.errors import ConfigError
 
 Positions = Int[np.ndarray, " rows"]
@@ -31,7 +30,7 @@ class SampleRef:
 
 @dataclass(frozen=True)
 class EpochOrder:
-    """One epoch's order over a subset.
+    """One epoch's order over a subset, in batches of one size.
 
     Files are permuted, rows are permuted within their file, and runs of `shuffle_rows` samples
     are permuted again, so a row moves far but a run reads few files.
@@ -44,6 +43,8 @@ class EpochOrder:
     """Samples of all ranks together."""
     num_streams: int = 1
     shuffle_rows: int = 16_384
+    repeat: int = 0
+    """How often the epoch has been through its rows before; each time has an order of its own."""
 
     def __post_init__(self) -> None:
         if self.batch_size % self.num_streams:
@@ -76,9 +77,12 @@ class EpochOrder:
                 rows.append(found[1])
         return _group(self.index, np.concatenate(fragments), np.concatenate(rows))
 
+    def _rng(self, *numbers: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, self.epoch + (self.repeat << 32), *numbers])
+
     @cached_property
     def _fragment_order(self) -> Int[np.ndarray, " fragments"]:
-        return np.random.default_rng([self.seed, self.epoch]).permutation(len(self.index.rows))
+        return self._rng().permutation(len(self.index.rows))
 
     @cached_property
     def _ends(self) -> Int[np.ndarray, " fragments"]:
@@ -101,8 +105,7 @@ class EpochOrder:
         if key not in self._permutations:
             if len(self._permutations) >= 2 * self.num_streams:
                 self._permutations.clear()
-            rng = np.random.default_rng([self.seed, self.epoch, stream, chunk])
-            self._permutations[key] = rng.permutation(size)
+            self._permutations[key] = self._rng(stream, chunk).permutation(size)
         return self._permutations[key]
 
     @cached_property
@@ -123,7 +126,7 @@ class EpochOrder:
         if fragment not in self._row_orders:
             if len(self._row_orders) > 256:
                 self._row_orders.clear()
-            rng = np.random.default_rng([self.seed, self.epoch, self.index.fragments[fragment].key])
+            rng = self._rng(self.index.fragments[fragment].key)
             self._row_orders[fragment] = rng.permutation(self.index.rows[fragment])
         return self._row_orders[fragment]
 

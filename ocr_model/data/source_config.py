@@ -52,7 +52,11 @@ class SourceConfig(Config, ABC):
 
     @abstractmethod
     def read(self, fragment: Fragment, rows: Rows, *, epoch: int) -> list[Sample]:
-        """Return the samples at `rows`, in that order; only generated data varies by `epoch`."""
+        """Return the samples at `rows`, in that order.
+
+        Only generated data varies by `epoch`, and its labels keep their lengths, by which batches
+        are made up.
+        """
 
 
 def runs(uri: str, num_rows: int) -> list[Fragment]:

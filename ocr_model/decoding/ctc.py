@@ -13,16 +13,19 @@ def ctc_losses(
     log_probs: Float[Tensor, "batch time classes"],
     class_ids: Int[Tensor, "batch chars"],
     num_chars: Int[Tensor, " batch"],
+    num_columns: Int[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, " batch"]:
     """Return the CTC loss of each label, divided by its length.
 
-    A label that needs more columns than there are has no path; its loss and gradient are 0.
+    `num_columns` are those that count, from the left; None: all. A label that needs more than there
+    are has no path; its loss and gradient are 0.
     """
     batch, time, _ = log_probs.shape
+    all_columns = torch.full((batch,), time, dtype=torch.long)
     losses = F.ctc_loss(
         log_probs.transpose(0, 1),
         class_ids,
-        input_lengths=torch.full((batch,), time, dtype=torch.long),
+        input_lengths=all_columns if num_columns is None else num_columns.cpu(),
         target_lengths=num_chars.cpu(),
         blank=BLANK,
         reduction="none",

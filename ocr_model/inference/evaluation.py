@@ -13,7 +13,8 @@ from pydantic import Field, PositiveInt
 from rich.progress import track
 
 from ocr_model.config import Config
-from ocr_model.data.index import SubsetIndex, index_for_evaluation
+from ocr_model.data.fragments import SubsetIndex
+from ocr_model.data.index import index_for_evaluation
 from ocr_model.data.order import sequential
 from ocr_model.data.sources import DataConfig
 from ocr_model.data.synthetic.source import SyntheticSource

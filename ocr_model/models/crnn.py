@@ -2,10 +2,13 @@
 
 from typing import Literal, assert_never
 
+import torch
 from jaxtyping import Bool, Float, Int
 from pydantic import NonNegativeFloat, PositiveInt
-from torch import Tensor, nn, zeros
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from ocr_model.charset import BLANK
 from ocr_model.decoding.ctc import ctc_losses, decode_ctc
 from ocr_model.decoding.readings import Readings
 from ocr_model.errors import ConfigError
@@ -34,9 +37,9 @@ class CRNNConfig(NamedModelConfig):
     hidden: PositiveInt = 256
     dropout: NonNegativeFloat = 0.1
 
-    def num_columns(self, width: int) -> int | None:
-        """Return the number of CTC columns; a label needs one per character and repeat."""
-        return -(-width // horizontal_stride(_strides(self.strides), 3))
+    def pixels_per_column(self) -> int:
+        """Return the pixels per CTC column; a label needs a column per character and repeat."""
+        return horizontal_stride(_strides(self.strides), 3)
 
 
 class CRNN(RecognizerModel):
@@ -47,11 +50,8 @@ class CRNN(RecognizerModel):
 
     def __init__(self, config: CRNNConfig, num_classes: int, geometry: ImageGeometry) -> None:
         super().__init__()
-        if geometry.fit == "pad":
-            raise ConfigError(
-                "crnn reads every column, padding too: it needs image.fit=stretch; "
-                "resnet_transformer masks padding"
-            )
+        self.masks_padding = geometry.fit == "pad"
+        self.pixels_per_column = config.pixels_per_column()
         self.pixels = PixelNormalization()
         strides = _strides(config.strides)
         self.backbone = ResNetBackbone(
@@ -73,13 +73,16 @@ class CRNN(RecognizerModel):
         self.classifier = nn.Linear(2 * config.hidden, num_classes)
 
     def encode(self, images: Images, content_width: Int[Tensor, " batch"]) -> Features:
-        """Turn pixels into one token per column; `content_width` is always the full width."""
+        """Turn pixels into one token per column; the recurrence never sees padding."""
         feature_map = self.convolution(self.backbone(self.pixels(images)))
         columns = feature_map.permute(0, 3, 1, 2).flatten(2)  # batch, time, channels * height
         columns = self.dropout(self.project(columns))
-        forward, backward = self.summed(columns)[0].chunk(2, dim=-1)
-        tokens = self.concatenated(self.dropout(forward + backward))[0]
-        is_padding = zeros(tokens.shape[:2], dtype=bool, device=tokens.device)  # type: ignore[call-overload]  # torch's stub wants torch.bool
+        starts = torch.arange(columns.shape[1], device=images.device) * self.pixels_per_column
+        is_padding = starts >= content_width[:, None]
+        # On the CPU, as packing wants it; stretched images are not packed and nothing waits.
+        num_columns = (~is_padding).sum(1).cpu() if self.masks_padding else None
+        forward, backward = _recur(self.summed, columns, num_columns).chunk(2, dim=-1)
+        tokens = _recur(self.concatenated, self.dropout(forward + backward), num_columns)
         return Features(tokens, is_padding, (1, tokens.shape[1]))
 
     def loss(
@@ -92,20 +95,31 @@ class CRNN(RecognizerModel):
     ) -> LossOutput:
         """Return the CTC loss per character.
 
+        A label that needs more columns than its picture has is given those of the padding it
+        needs, whose scores are one and the same: no path at all would make its loss 0.
+
         Raises:
             ConfigError: Label smoothing or scheduled sampling was asked for; CTC has neither.
         """
         if label_smoothing or sampling_mask is not None:
             raise ConfigError("crnn trains by CTC: label smoothing and sampling have no effect")
-        losses = ctc_losses(self._log_probs(features), targets.class_ids, targets.num_chars)
+        ids, num_chars = targets.class_ids, targets.num_chars
+        is_char = torch.arange(1, ids.shape[1], device=ids.device) < num_chars[:, None]
+        num_needed = num_chars + ((ids[:, 1:] == ids[:, :-1]) & is_char).sum(1)
+        num_columns = torch.maximum((~features.is_padding).sum(1), num_needed)
+        num_columns = num_columns.clamp(max=features.tokens.shape[1])
+        losses = ctc_losses(self._log_probs(features), ids, num_chars, num_columns)
         none = targets.num_chars.new_zeros(())
         return LossOutput(losses, {"ctc": losses}, none, none)
 
     def decode(
         self, features: Features, *, max_chars: int, with_attention: bool = False
     ) -> Readings:
-        """Read the best path."""
-        return decode_ctc(self._log_probs(features), max_chars)
+        """Read the best path; padding holds nothing but blanks."""
+        log_probs = self._log_probs(features)
+        blank = torch.full_like(log_probs[0, 0], float("-inf"))
+        blank[BLANK] = 0
+        return decode_ctc(torch.where(features.is_padding[..., None], blank, log_probs), max_chars)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Return the ResNet's parameters."""
@@ -114,6 +128,22 @@ class CRNN(RecognizerModel):
     def _log_probs(self, features: Features) -> Float[Tensor, "batch time classes"]:
         logits: Tensor = self.classifier(features.tokens)
         return logits.float().log_softmax(-1)
+
+
+def _recur(
+    gru: nn.GRU,
+    columns: Float[Tensor, "batch time channels"],
+    num_columns: Int[Tensor, " batch"] | None,
+) -> Float[Tensor, "batch time hidden"]:
+    """Run over the first `num_columns` of each row, in both directions; the rest becomes 0."""
+    if num_columns is None:
+        outputs: Tensor = gru(columns)[0]
+        return outputs
+    packed = pack_padded_sequence(columns, num_columns, batch_first=True, enforce_sorted=False)
+    unpacked, _ = pad_packed_sequence(
+        gru(packed)[0], batch_first=True, total_length=columns.shape[1]
+    )
+    return unpacked
 
 
 def _strides(preset: Literal["wide", "narrow", "untouched"]) -> dict[str, Stride]:

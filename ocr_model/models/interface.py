@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -126,6 +127,14 @@ class PixelNormalization(nn.Module):
 class NamedModelConfig(Config):
     """Base of the models' settings."""
 
+    takes_any_height: ClassVar[bool] = False
+    """Whether images may be of another height than the model was built for. All take any width."""
+
+    def pixels_per_column(self) -> int | None:
+        """Return the pixels per CTC column; None where CTC need not spell the label."""
+        return None
+
     def num_columns(self, width: int) -> int | None:
         """Return the CTC columns for an image of `width` pixels; None where there is no limit."""
-        return None
+        pixels = self.pixels_per_column()
+        return None if pixels is None else -(-width // pixels)

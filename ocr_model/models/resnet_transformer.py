@@ -40,6 +40,7 @@ from ocr_model.models.interface import (
 class ResNetTransformerConfig(NamedModelConfig):
     """Settings of `resnet_transformer`; the defaults are the full-size model."""
 
+    takes_any_height = True
     name: Literal["resnet_transformer"] = "resnet_transformer"
     backbone: ResNetName = "resnet50"
     """Which ResNet; resnet10 has one block per layer and no pretrained weights."""
@@ -85,11 +86,11 @@ class ResNetTransformerConfig(NamedModelConfig):
             )
         return self
 
-    def num_columns(self, width: int) -> int | None:
-        """Return the CTC columns where CTC alone must spell the label."""
+    def pixels_per_column(self) -> int | None:
+        """Return the pixels per column where CTC alone must spell the label."""
         if self.decode_with == "decoder":
             return None
-        return -(-width // horizontal_stride(text_strides(self.strides), 4))
+        return horizontal_stride(text_strides(self.strides), 4)
 
 
 class ResNetTransformer(RecognizerModel):
@@ -113,9 +114,11 @@ class ResNetTransformer(RecognizerModel):
         self.pixels_per_column = horizontal_stride(text_strides(config.strides), 4)
         self.project = nn.Conv2d(self.backbone.num_channels, config.hidden, 1)
         self.memory_norm = nn.LayerNorm(config.hidden)
-        map_size = self.backbone.map_size(geometry.height, geometry.width)
+        self.map_size = self.backbone.map_size(geometry.height, geometry.width)
         self.register_buffer(
-            "memory_positions", sinusoidal_positions_2d(*map_size, config.hidden), persistent=False
+            "memory_positions",
+            sinusoidal_positions_2d(*self.map_size, config.hidden),
+            persistent=False,
         )
         self.decoder = (
             TransformerDecoder(
@@ -178,7 +181,7 @@ class ResNetTransformer(RecognizerModel):
             return decode_ctc(self._columns(features), max_chars)
         decoder = self._require_decoder()
         max_chars = min(max_chars, decoder.max_steps - 1)
-        memory = features.tokens + self.memory_positions
+        memory = self._memory(features)
         cache = decoder.start(memory, features.is_padding)
         return decode_greedily(
             lambda ids, position: decoder(
@@ -200,7 +203,7 @@ class ResNetTransformer(RecognizerModel):
         sampling_mask: Bool[Tensor, "batch steps"] | None,
     ) -> tuple[Float[Tensor, "batch steps classes"], Int[Tensor, "batch steps"]]:
         decoder = self._require_decoder()
-        memory = features.tokens + self.memory_positions
+        memory = self._memory(features)
         start = torch.full_like(targets.class_ids[:, :1], SOS)
         inputs = torch.cat([start, targets.class_ids], dim=1)
         expected = torch.cat([targets.class_ids, torch.full_like(start, PAD)], dim=1)
@@ -212,6 +215,13 @@ class ResNetTransformer(RecognizerModel):
             inputs = torch.where(sampling_mask & (inputs != PAD), predicted, inputs)
         logits, _ = decoder(inputs, decoder.start(memory, features.is_padding))
         return logits.float(), expected
+
+    def _memory(self, features: Features) -> Float[Tensor, "batch tokens hidden"]:
+        if features.map_size == self.map_size:
+            return features.tokens + self.memory_positions
+        # Sines go on to any size, and a narrower image's are the first of a wider one's.
+        codes = sinusoidal_positions_2d(*features.map_size, self.config.hidden)
+        return features.tokens + codes.to(features.tokens.device)
 
     def _columns(self, features: Features) -> Float[Tensor, "batch time classes"]:
         if self.ctc_head is None:

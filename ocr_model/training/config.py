@@ -13,7 +13,10 @@ from pydantic import (
 
 from ocr_model.config import Config
 from ocr_model.data.augment import AugmentConfig
+from ocr_model.data.batching import BatchingConfig
+from ocr_model.data.curriculum import AllAtOnce, CurriculumConfig, ShortFirst
 from ocr_model.data.index import TextConfig
+from ocr_model.data.scales import OneSize, ScalesConfig
 from ocr_model.data.sources import DataConfig
 from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.image import ImageGeometry
@@ -119,6 +122,9 @@ class TrainConfig(Config):
     data: DataConfig = SyntheticSource()
     text: TextConfig = TextConfig()
     image: ImageGeometry = ImageGeometry()
+    batching: BatchingConfig = BatchingConfig()
+    scales: ScalesConfig = OneSize()
+    curriculum: CurriculumConfig = AllAtOnce()
     augmentation: AugmentConfig = AugmentConfig()
     model: ModelConfig = ResNetTransformerConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -146,4 +152,38 @@ class TrainConfig(Config):
                 f"{self.model.name} trains by CTC: training.label_smoothing and "
                 "training.teacher_forcing have no effect"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_fit_the_model(self) -> "TrainConfig":
+        widths, sizes = self.batching.widths, self.scales.all_sizes()
+        if widths and self.image.fit != "pad":
+            raise ValueError(
+                "batching.widths needs image.fit=pad: stretched images fill image.width"
+            )
+        if widths and widths[-1] != self.image.width:
+            raise ValueError(
+                f"batching.widths ends with {widths[-1]}; the last must be image.width "
+                f"{self.image.width}, at which validation reads"
+            )
+        if widths and sizes:
+            raise ValueError("batching.widths and scales.sizes both decide the width: drop one")
+        if not self.model.takes_any_height and any(h != self.image.height for h, _ in sizes):
+            raise ValueError(
+                f"{self.model.name} is built for one height: scales.sizes must have image.height "
+                f"{self.image.height}, and may differ in width"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _curriculum_has_effect(self) -> "TrainConfig":
+        curriculum = self.curriculum
+        if isinstance(curriculum, ShortFirst) and curriculum.start_chars >= self.text.max_chars:
+            raise ValueError(
+                f"curriculum.start_chars {curriculum.start_chars} leaves nothing out of "
+                f"text.max_chars {self.text.max_chars}"
+            )
+        is_weakened = curriculum.strength(0, self.training.epochs) < 1
+        if is_weakened and not any(self.augmentation.model_dump().values()):
+            raise ValueError(f"{curriculum.name} weakens distortions, but augmentation has none")
         return self

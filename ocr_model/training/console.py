@@ -17,6 +17,7 @@ from rich.progress import (
 
 from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.training.config import TrainConfig
+from ocr_model.training.unreadable import LIST_FILE
 
 _COLUMNS = (
     ("epoch", "epoch", "{:.0f}"),
@@ -64,6 +65,7 @@ class TrainingConsole:
         )
         self._task = self._bar.add_task("starting workers", total=None)
         self._has_header = False
+        self._unreadable: dict[str, float] = {}
 
     def __enter__(self) -> "TrainingConsole":
         self._bar.start()
@@ -109,3 +111,8 @@ class TrainingConsole:
         cells = [form.format(event[key] + (key == "epoch")) for _, key, form in _COLUMNS]  # from 1
         mark = " *" if event["is_best"] else ""
         self.console.print(" ".join(f"{cell:>8}" for cell in cells) + mark)
+        counts = {k: n for k, n in event.items() if k.startswith("unreadable/")}
+        if counts != self._unreadable:
+            self._unreadable = counts
+            told = ", ".join(f"{n:.0f} {key.partition('/')[2]}" for key, n in counts.items())
+            self.console.print(f"images that cannot be read: {told}; see {LIST_FILE}")

@@ -36,10 +36,3 @@ def _event_file(history: list[dict[str, float]]) -> bytes:
                     )
         (events,) = Path(scratch).iterdir()
         return events.read_bytes()
-
-
-def write_unreadable(folder: RunFolder, reasons: dict[str, str]) -> None:
-    """List the images that could not be read, with reasons, in `unreadable_images.jsonl`."""
-    if reasons:
-        lines = [json.dumps({"key": key, "reason": why}) + "\n" for key, why in reasons.items()]
-        folder.write("unreadable_images.jsonl", "".join(lines).encode())

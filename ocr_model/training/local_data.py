@@ -1,5 +1,6 @@
 """A run's data without Ray: for the plain loop, and for Ray Data to wrap."""
 
+from ocr_model.data.batching import make_buckets
 from ocr_model.data.index import DatasetIndex
 from ocr_model.data.loading import LocalData, SampleLoader, TrainPlan
 from ocr_model.training.config import TrainConfig
@@ -15,13 +16,24 @@ def build_local_data(
     loader = SampleLoader(
         config.data, config.text, config.image, index.charset, config.augmentation, training.seed
     )
-    plan = TrainPlan(
+    num_streams = training.num_streams or worker.world_size
+    buckets = make_buckets(
         index.train,
-        loader,
+        config.image,
         training.batch_size,
-        training.num_streams or worker.world_size,
+        num_streams,
+        config.batching,
+        config.model.pixels_per_column(),
+    )
+    plan = TrainPlan(
+        buckets,
+        loader,
+        num_streams,
         training.shuffle_rows,
         training.rows_per_task,
+        training.epochs,
+        config.curriculum,
+        config.scales,
     )
     undistorted = SampleLoader(config.data, config.text, config.image, index.charset, None)
     return LocalData(plan, index.validation, undistorted, worker.rank, worker.world_size)

@@ -7,7 +7,6 @@ whole random state and a resumed run repeats the undisturbed one.
 """
 
 import contextlib
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -24,23 +23,21 @@ from torch.nn.parallel import DistributedDataParallel
 from ocr_model.bundle import BundleInfo, serialize_bundle
 from ocr_model.charset import Charset
 from ocr_model.data.loading import Batch
-from ocr_model.errors import CheckpointError, DatasetError, NonFiniteLossError, OCRError
+from ocr_model.errors import CheckpointError, NonFiniteLossError, OCRError
 from ocr_model.models import build_model
 from ocr_model.models.interface import LossOutput, RecognizerModel
 from ocr_model.training.budget import TimeBudget
-from ocr_model.training.checkpoint import Progress, require_same_settings
+from ocr_model.training.checkpoint import Progress
 from ocr_model.training.config import TrainConfig
-from ocr_model.training.history import write_history, write_unreadable
 from ocr_model.training.optimization import autocast_dtype, build_optimizer, set_encoder_frozen
 from ocr_model.training.run_folder import RunFolder
+from ocr_model.training.run_state import BEST, RunState
 from ocr_model.training.schedules import learning_rate_factor, teacher_forcing_probability
 from ocr_model.training.sync_batch_norm import synchronize_batch_norm
+from ocr_model.training.unreadable import check_unreadable, count_by_reason
 from ocr_model.training.validation import ReadSample, validate
 from ocr_model.training.worker import TrainData, Worker, to_device
 
-logger = logging.getLogger(__name__)
-
-LAST, BEST = "last.pt", "best.pt"
 _REPORT_SECONDS = 0.5
 
 Report = Callable[[dict[str, Any]], None]
@@ -114,19 +111,23 @@ class _Loop:
         self.optimizer = build_optimizer(model, config.optimizer)
         self.dtype = autocast_dtype(training.precision, worker.device)
         self.scaler = torch.amp.GradScaler(worker.device.type, enabled=self.dtype is torch.float16)
-        self.progress = Progress(
-            total_steps=training.epochs * data.num_steps,
+        self.planned_steps = sum(map(data.num_steps, range(training.epochs)))
+        progress = Progress(
+            total_steps=self.planned_steps,
             num_streams=training.num_streams or worker.world_size,
         )
-        self.unreadable: dict[str, str] = {}
-        self._resume()
+        self.state = RunState(
+            config, charset, data.fingerprint, model, self.optimizer, self.scaler, progress
+        )
+        self.state.resume(folder)
+        self.progress, self.unreadable = self.state.progress, self.state.unreadable
         self.started = time.monotonic() - self.progress.seconds
         self.last_report = 0.0
         self.budget = None
         if training.max_minutes is not None:
             self.budget = TimeBudget(
                 seconds=60 * training.max_minutes,
-                planned_steps=training.epochs * data.num_steps,
+                planned_steps=self.planned_steps,
                 started=self.started,
                 first_step=self.progress.global_step,
             )
@@ -146,6 +147,8 @@ class _Loop:
         validation, _ = self._validate()
         self._check_unreadable(validation["unreadable_images"], validation["num_words"])
         metrics |= {f"validation/{name}": value for name, value in validation.items()}
+        for reason, count in count_by_reason(self.unreadable).items():
+            metrics[f"unreadable/{reason}"] = float(count)  # of the whole run, each image once
         is_better = self._decide(metrics)
         if self.worker.rank == 0:
             self.report({"event": "epoch", "total_steps": self.progress.total_steps, **metrics})
@@ -184,12 +187,13 @@ class _Loop:
         self.model.train()
         set_encoder_frozen(self.model, progress.epoch < training.frozen_encoder_epochs)
         step_model = self._step_model()
-        began, first_step = time.monotonic(), progress.step_in_epoch
+        began, num_images = time.monotonic(), 0
         pending: _PendingStep | None = None
         for batch in self.data.train_batches(progress.epoch, progress.step_in_epoch):
             if progress.global_step >= progress.total_steps:
                 break
             taken = self._step(step_model, batch)
+            num_images += batch.num_planned * self.worker.world_size
             if pending is not None:
                 self._settle(pending)
             pending = taken
@@ -202,7 +206,7 @@ class _Loop:
         if pending is not None:
             self._settle(pending)
         seconds = time.monotonic() - began
-        return self._epoch_metrics((progress.step_in_epoch - first_step) / seconds)
+        return self._epoch_metrics(num_images / seconds)
 
     def _step_model(self) -> nn.Module:
         """Wrap the model anew: which parameters DDP reduces changes when the encoder thaws."""
@@ -218,11 +222,10 @@ class _Loop:
         torch.manual_seed(_mix(config.training.seed, progress.global_step, worker.rank))
         self.unreadable.update(batch.errors)
         inputs = to_device(batch, worker.device)
-        mask = self._sampling_mask(*inputs.targets.class_ids.shape)
+        mask = self._sampling_mask(batch.num_planned, *inputs.targets.class_ids.shape)
         sums = torch.zeros(5, dtype=torch.float64, device=worker.device)
         sums[4] = len(batch.errors)
-        share_size = config.training.batch_size // worker.world_size
-        num_parts = min(config.training.accumulation_steps, share_size)
+        num_parts = min(config.training.accumulation_steps, batch.num_planned)
         first = 0
         for number, part in enumerate(inputs.split(num_parts), start=1):
             part_mask = None if mask is None else mask[first : first + len(part.weights)]
@@ -239,9 +242,8 @@ class _Loop:
                         sampling_mask=part_mask if part.weights[0] else None,
                     )
                 loss = (output.losses * part.weights).sum()
-                # DDP averages over ranks; the sum over all samples is what one worker would have.
-                share = worker.world_size / config.training.batch_size
-                self.scaler.scale(loss * share).backward()
+                # DDP averages over ranks, and every rank's share of a step is planned equal.
+                self.scaler.scale(loss / batch.num_planned).backward()
             sums[0] += loss.detach()
             sums[1] += part.weights.sum()
             sums[2] += output.num_correct_tokens
@@ -280,7 +282,7 @@ class _Loop:
         return factor
 
     def _sampling_mask(
-        self, num_samples: int, num_chars: int
+        self, num_planned: int, num_samples: int, num_chars: int
     ) -> Bool[Tensor, "batch steps"] | None:
         training, worker = self.config.training, self.worker
         forcing = training.teacher_forcing
@@ -291,9 +293,9 @@ class _Loop:
             return None
         # Drawn for the global batch, so that it does not depend on the number of workers.
         seed = _mix(training.seed, self.progress.global_step)
-        shape = (training.batch_size, self.config.text.max_chars + 1)
+        shape = (num_planned * worker.world_size, self.config.text.max_chars + 1)
         drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed)) >= probability
-        first = worker.rank * training.batch_size // worker.world_size
+        first = worker.rank * num_planned
         return drawn[first : first + num_samples, : num_chars + 1].to(worker.device)
 
     def _settle(self, step: "_PendingStep") -> None:
@@ -338,8 +340,7 @@ class _Loop:
         if fitted is not None:
             progress.total_steps = self.worker.from_first(fitted)  # ranks have clocks of their own
 
-    def _epoch_metrics(self, steps_per_second: float) -> dict[str, float]:
-        training = self.config.training
+    def _epoch_metrics(self, images_per_second: float) -> dict[str, float]:
         loss, samples, right, tokens, unreadable = self.progress.sums
         self._check_unreadable(unreadable, samples + unreadable)
         metrics = {
@@ -348,7 +349,7 @@ class _Loop:
             "train/loss": loss / max(samples, 1),
             "train/learning_rate": self.optimizer.param_groups[0]["lr"],
             "train/unreadable_images": unreadable,
-            "train/images_per_second": steps_per_second * training.batch_size,
+            "train/images_per_second": images_per_second,
         }
         if tokens:
             metrics["train/token_accuracy"] = right / tokens
@@ -357,20 +358,14 @@ class _Loop:
         return metrics
 
     def _check_unreadable(self, num_unreadable: float, num_seen: float) -> None:
-        """Exchange and write the list of unreadable images; fail where there are too many."""
-        if not num_unreadable:
-            return
-        for reasons in self.worker.gather(self.unreadable):
-            self.unreadable.update(reasons)
-        if self.worker.rank == 0:
-            write_unreadable(self.folder, self.unreadable)
-        allowed = self.config.training.max_unreadable
-        if num_unreadable > allowed * num_seen:
-            listed = "; ".join(f"{key}: {why}" for key, why in list(self.unreadable.items())[:5])
-            raise DatasetError(
-                f"{num_unreadable:.0f} of {num_seen:.0f} images could not be read, more than "
-                f"training.max_unreadable={allowed}: {listed}. All are in unreadable_images.jsonl"
-            )
+        check_unreadable(
+            self.unreadable,
+            self.worker,
+            self.folder,
+            num_unreadable=num_unreadable,
+            num_seen=num_seen,
+            allowed=self.config.training.max_unreadable,
+        )
 
     def _validate(self, *, keep_samples: bool = False) -> tuple[dict[str, float], list[ReadSample]]:
         metrics, samples, errors = validate(
@@ -402,64 +397,19 @@ class _Loop:
             patience = training.early_stopping_patience
             progress.finished = f"no better {training.monitor} in {patience} epochs"
         elif progress.global_step >= progress.total_steps:
-            is_cut = progress.total_steps < training.epochs * self.data.num_steps
+            is_cut = progress.total_steps < self.planned_steps
             progress.finished = "the time is used up" if is_cut else "all epochs are done"
         return is_better
 
     def _save(self, *, is_best: bool, is_epoch_end: bool) -> None:
         fault = None
         if self.worker.rank == 0:
+            self.progress.seconds = time.monotonic() - self.started
             try:
-                if is_best:
-                    self.folder.save_state(BEST, {"model": self.model.state_dict()})
-                self.progress.seconds = time.monotonic() - self.started
-                self.folder.save_state(LAST, self._state())
-                if is_epoch_end:
-                    write_history(self.folder, self.progress.history)
+                self.state.save(self.folder, is_best=is_best, is_epoch_end=is_epoch_end)
             except CheckpointError as error:
                 fault = error
         self.worker.agree(fault)
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "config": self.config.model_dump(mode="json"),
-            "charset": self.charset.characters,
-            "progress": self.progress.to_state(),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "unreadable": self.unreadable,
-            "data": self.data.fingerprint,
-        }
-
-    def _resume(self) -> None:
-        state = self.folder.load_state(LAST)
-        if state is None:
-            return
-        require_same_settings(self.config, state["config"])
-        if state["charset"] != self.charset.characters:
-            raise CheckpointError(
-                "the training data has other characters than when this run began; give the run "
-                "another run.name, or the data it began with"
-            )
-        if state["data"] != self.data.fingerprint:
-            raise CheckpointError(
-                "the training part has other rows than when this run began; give the run another "
-                "run.name, or the data it began with"
-            )
-        num_streams = self.progress.num_streams
-        self.progress = Progress.from_state(state["progress"])
-        if self.progress.num_streams != num_streams:
-            raise CheckpointError(
-                f"this run reads each batch in {self.progress.num_streams} parts, not "
-                f"{num_streams}: set training.num_streams={self.progress.num_streams} and a "
-                "number of workers that divides it"
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        self.unreadable = dict(state["unreadable"])
-        logger.info("going on at epoch %d, step %d", self.progress.epoch, self.progress.global_step)
 
 
 @dataclass(frozen=True)

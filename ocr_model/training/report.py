@@ -73,6 +73,11 @@ _PAGE = """<!doctype html>
   </tr>
   {%- endfor %}
 </table>
+{%- if unreadable %}
+<p>Images that could not be read:
+{%- for why, n in unreadable.items() %} {{ "%d"|format(n) }} {{ why }}
+{%- if not loop.last %},{% endif %}{% endfor %}.</p>
+{%- endif %}
 <h2>Settings</h2>
 <pre>{{ settings }}</pre>
 </html>
@@ -166,5 +171,10 @@ def _page(
         samples=encoded["samples.png"],
         attention=[encoded[name] for name in encoded if name.startswith("attention_")],
         dataset=index.reports,
+        unreadable={
+            name.partition("/")[2]: count
+            for name, count in history[-1].items()
+            if name.startswith("unreadable/")
+        },
         settings=config.to_yaml(),
     )

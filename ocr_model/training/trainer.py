@@ -27,9 +27,10 @@ from ocr_model.errors import ClusterError, ConfigError, OCRError
 from ocr_model.training.checkpoint import require_same_settings
 from ocr_model.training.config import ScalingConfig, TrainConfig
 from ocr_model.training.local_data import build_local_data
-from ocr_model.training.loop import LAST, Report, train
+from ocr_model.training.loop import Report, train
 from ocr_model.training.report import write_report
 from ocr_model.training.run_folder import RunFolder
+from ocr_model.training.run_state import LAST
 from ocr_model.training.worker import Worker
 
 logger = logging.getLogger(__name__)

@@ -22,9 +22,8 @@ T = TypeVar("T")
 class TrainData(Protocol):
     """Where batches come from."""
 
-    @property
-    def num_steps(self) -> int:
-        """Steps per epoch."""
+    def num_steps(self, epoch: int) -> int:
+        """Return the number of steps of an epoch."""
 
     @property
     def fingerprint(self) -> int:

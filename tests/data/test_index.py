@@ -7,8 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ocr_model.charset import Normalization
-from ocr_model.data.index import SubsetIndex, TextConfig, index_dataset, index_for_evaluation
-from ocr_model.data.sources import ParquetSource, SyntheticSource
+from ocr_model.data.fragments import SubsetIndex
+from ocr_model.data.index import TextConfig, index_dataset, index_for_evaluation
+from ocr_model.data.sources import ParquetSource
+from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.errors import DatasetError
 
 Writer = Callable[..., ParquetSource]

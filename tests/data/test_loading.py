@@ -1,14 +1,19 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ocr_model.charset import PAD, Charset
 from ocr_model.data.augment import AugmentConfig
+from ocr_model.data.batching import BatchingConfig, StepSamples, make_buckets
+from ocr_model.data.curriculum import EasyFirst, ShortFirst
 from ocr_model.data.index import TextConfig, index_dataset
-from ocr_model.data.loading import Batch, LocalData, SampleLoader, TrainPlan, slice_batches
+from ocr_model.data.loading import Batch, LocalData, SampleLoader, TrainPlan
 from ocr_model.data.order import SampleRef, sequential
+from ocr_model.data.scales import DrawnSizes, RisingSizes
 from ocr_model.data.sources import ParquetSource
 from ocr_model.image import ImageGeometry, decode_image, fit_image
 
@@ -22,21 +27,44 @@ DataOf = Callable[..., LocalData]
 def data_of(write_words: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> DataOf:
     """Return a function that gives one rank its data: 80 words, of which two are unreadable."""
     folder = tmp_path_factory.mktemp("words")
-    words = [f"Word-{number}" for number in range(NUM_WORDS)]
+    words = [f"{'Word' if number < 50 else 'W'}-{number}" for number in range(NUM_WORDS)]
     path = write_words(folder / "train.parquet", words, UNREADABLE)
     held_out = write_words(folder / "held_out.parquet", words[:21], {20: b"no picture"})
     source = ParquetSource(source="parquet", path=str(path), validation_path=str(held_out))
     index = index_dataset(source, TextConfig(max_chars=9))
 
     def build(
-        rank: int = 0, world_size: int = 1, seed: int = 0, rows_per_task: int = 24
+        rank: int = 0,
+        world_size: int = 1,
+        seed: int = 0,
+        rows_per_task: int = 24,
+        geometry: ImageGeometry = GEOMETRY,
+        batching: BatchingConfig | None = None,
+        **schedules: Any,  # noqa: ANN401  # of any field of the plan
     ) -> LocalData:
-        arguments = (source, TextConfig(max_chars=9), GEOMETRY, index.charset)
+        arguments = (source, TextConfig(max_chars=9), geometry, index.charset)
         loader = SampleLoader(*arguments, AugmentConfig(), seed)
-        plan = TrainPlan(index.train, loader, BATCH_SIZE, 4, 32, rows_per_task)
+        buckets = make_buckets(
+            index.train, geometry, BATCH_SIZE, 4, batching or BatchingConfig(), None
+        )
+        plan = TrainPlan(buckets, loader, 4, 32, rows_per_task, **schedules)
         return LocalData(plan, index.validation, SampleLoader(*arguments, None), rank, world_size)
 
     return build
+
+
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "widths": {
+        "geometry": ImageGeometry(height=16, width=48, fit="pad"),
+        "batching": BatchingConfig(widths=(32, 48), pixels_per_char=6),  # W50 and Word10
+    },
+    "curriculum": {
+        "curriculum": ShortFirst(name="short_first", start_chars=5, share=1),
+        "num_epochs": 4,
+    },
+    "sizes": {"scales": DrawnSizes(name="drawn", sizes=((16, 48), (12, 32), (20, 64)))},
+}
 
 
 def _content(batches: list[Batch]) -> list[tuple[list[str], bytes, list[list[int]]]]:
@@ -62,7 +90,7 @@ def test_a_batch_has_pixels_and_class_ids_of_its_labels(data_of: DataOf) -> None
     ):
         assert charset.decode(class_ids[:num_chars]) == label
         assert set(class_ids[num_chars:]) <= {PAD}
-        assert label.startswith("Word")
+        assert label.startswith("W")
         assert "-" not in label
 
 
@@ -85,7 +113,7 @@ def test_unreadable_images_are_listed_and_not_in_a_batch(data_of: DataOf) -> Non
 
 def test_a_batch_of_nothing_but_unreadable_images_is_empty(data_of: DataOf) -> None:
     data = data_of()
-    references = sequential(data.train_plan.index, 3, 4)
+    references = sequential(data.train_plan.buckets[0].index, 3, 4)
     batch = Batch.from_columns(data.train_plan.loader.load(references, epoch=0))
     assert batch.images.shape == (0, 16, 48, 3)
     assert batch.class_ids.shape == (0, 0)
@@ -93,28 +121,40 @@ def test_a_batch_of_nothing_but_unreadable_images_is_empty(data_of: DataOf) -> N
     assert len(batch.errors) == 1
 
 
-@pytest.mark.parametrize("start", [1, 3, 4, 9, 10])
-def test_resuming_within_an_epoch_gives_the_rest_of_it(data_of: DataOf, start: int) -> None:
-    data = data_of()
-    assert data.num_steps == 10
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES.keys())
+@pytest.mark.parametrize("start", [1, 4, 6])
+def test_resuming_within_an_epoch_gives_the_rest_of_it(
+    data_of: DataOf, start: int, schedule: dict[str, Any]
+) -> None:
+    data = data_of(**schedule)
     whole = _content(list(data.train_batches(1, 0)))
-    assert len(whole) == 10
+    assert len(whole) == data.num_steps(1) >= 7
     assert _content(list(data.train_batches(1, start))) == whole[start:]
 
 
-def test_the_size_of_tasks_does_not_change_the_batches(data_of: DataOf) -> None:
-    expected = _content(list(data_of().train_batches(0, 0)))
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES.keys())
+def test_the_size_of_tasks_does_not_change_the_batches(
+    data_of: DataOf, schedule: dict[str, Any]
+) -> None:
+    expected = _content(list(data_of(**schedule).train_batches(0, 0)))
     for rows_per_task in (1, 8, 40, 1000):
-        data = data_of(rows_per_task=rows_per_task)
+        data = data_of(rows_per_task=rows_per_task, **schedule)
         assert _content(list(data.train_batches(0, 0))) == expected
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES.keys())
 @pytest.mark.parametrize("world_size", [2, 4])
-def test_ranks_together_train_on_the_batches_of_one(data_of: DataOf, world_size: int) -> None:
-    whole = list(data_of().train_batches(0, 0))
-    ranks = [list(data_of(rank, world_size).train_batches(0, 0)) for rank in range(world_size)]
+def test_ranks_together_train_on_the_batches_of_one(
+    data_of: DataOf, world_size: int, schedule: dict[str, Any]
+) -> None:
+    whole = list(data_of(**schedule).train_batches(0, 0))
+    ranks = [
+        list(data_of(rank, world_size, **schedule).train_batches(0, 0))
+        for rank in range(world_size)
+    ]
     for step, batch in enumerate(whole):
         parts = [rank[step] for rank in ranks]
+        assert {part.num_planned for part in parts} == {batch.num_planned // world_size}
         assert [key for part in parts for key in part.keys] == batch.keys
         images = np.concatenate([part.images for part in parts])
         np.testing.assert_array_equal(images, batch.images)
@@ -141,7 +181,7 @@ def test_validation_images_are_not_distorted(data_of: DataOf) -> None:
 
 def test_distortion_depends_on_seed_epoch_and_row_only(data_of: DataOf) -> None:
     loader = data_of().train_plan.loader
-    fragment = data_of().train_plan.index.fragments[0]
+    fragment = data_of().train_plan.buckets[0].index.fragments[0]
     alone = [SampleRef(fragment, np.array([7]), np.array([0]))]
     among = [SampleRef(fragment, np.array([5, 7, 9]), np.array([1, 2, 0]))]
     image = loader.load(alone, epoch=1)["images"][0]
@@ -159,9 +199,50 @@ def test_characters_that_training_does_not_know_are_marked(data_of: DataOf) -> N
     assert columns["num_chars"][0] == 4
 
 
-def test_columns_are_cut_into_batches_with_the_rest_in_the_last(data_of: DataOf) -> None:
-    data = data_of()
-    columns = data.train_plan.loader.load(sequential(data.train_plan.index, 5, 12), epoch=0)
-    batches = list(slice_batches(columns, 3))
-    assert [len(batch.keys) for batch in batches] == [3, 3, 1]
-    assert _rows(batches) == list(range(5, 12))
+def test_a_batch_has_one_width_and_the_more_samples_the_narrower_it_is(data_of: DataOf) -> None:
+    batches = list(data_of(**SCHEDULES["widths"]).train_batches(0, 0))
+    sizes = {batch.images.shape[2]: batch.num_planned for batch in batches}
+    assert sizes == {32: 8 * 48 // 32, 48: 8}
+    for batch in batches:
+        assert {len(label) <= 5 for label in batch.labels} == {batch.images.shape[2] == 32}
+        assert batch.content_width.max() <= batch.images.shape[2]
+
+
+def test_short_labels_come_first_and_come_again_otherwise_distorted(data_of: DataOf) -> None:
+    data = data_of(**SCHEDULES["curriculum"])
+    first = list(data.train_batches(0, 0))
+    assert {len(label) for batch in first for label in batch.labels} == {3, 5}
+    images: dict[str, set[bytes]] = {}
+    for batch in first:
+        for key, image in zip(batch.keys, batch.images, strict=True):
+            images.setdefault(key, set()).add(image.tobytes())
+    assert {len(seen) for seen in images.values()} - {1}
+    last = list(data.train_batches(3, 0))
+    assert {len(label) for batch in last for label in batch.labels} == {3, 5, 6}
+    assert len(first) == len(last) == 10
+
+
+def test_weak_distortions_come_first(data_of: DataOf) -> None:
+    easy = EasyFirst(name="easy_first", start_strength=0, share=1)
+    data = data_of(curriculum=easy, num_epochs=10)
+    batch = next(data.train_batches(0, 0))
+    undistorted = data.validation_loader
+    references, _ = data.train_plan.epoch(0).select(range(4), 0)
+    np.testing.assert_array_equal(batch.images, undistorted.load(references, 0)["images"])
+
+    references, _ = data.train_plan.epoch(0).select(range(4), 1)
+    step = StepSamples(references, GEOMETRY)
+    loader = data.train_plan.loader
+    full = loader.load_steps([step], 0)[0]["images"]
+    weak = loader.load_steps([replace(step, strength=0.2)], 0)[0]["images"]
+    none = undistorted.load(references, 0)["images"].astype(int)
+    assert 0 < np.abs(weak - none).mean() < np.abs(full - none).mean()
+
+
+def test_sizes_are_drawn_by_step_or_rise_by_epoch(data_of: DataOf) -> None:
+    drawn = [batch.images.shape[1:3] for batch in data_of(**SCHEDULES["sizes"]).train_batches(0, 0)]
+    assert set(drawn) == {(16, 48), (12, 32), (20, 64)}
+    rising = RisingSizes(name="rising", sizes=((8, 24), (12, 32)))
+    data = data_of(scales=rising, num_epochs=6)
+    shapes = [next(data.train_batches(epoch, 0)).images.shape[1:3] for epoch in range(6)]
+    assert shapes == [(8, 24)] * 2 + [(12, 32)] * 2 + [(16, 48)] * 2

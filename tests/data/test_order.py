@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocr_model.data.fragments import Fragment
-from ocr_model.data.index import SubsetIndex
+from ocr_model.data.fragments import Fragment, SubsetIndex
 from ocr_model.data.order import EpochOrder, SampleRef, sequential
 from ocr_model.errors import ConfigError
 

@@ -50,6 +50,7 @@ CASES = {
     "crnn_wide": Case(CRNNConfig(hidden=32), 16),
     "crnn_narrow": Case(CRNNConfig(hidden=32, strides="narrow"), 32),
     "crnn_untouched": Case(CRNNConfig(hidden=32, strides="untouched"), 8),
+    "crnn_padded": Case(CRNNConfig(hidden=32), 32, ImageGeometry(width=256, fit="pad")),
 }
 
 
@@ -182,9 +183,12 @@ def test_a_bundle_round_trip_is_bit_equal(case: Case, tmp_path: Path) -> None:
     assert read(model, images, widths) == read(loaded.model, images, widths)
 
 
-def test_what_lies_in_padding_does_not_reach_the_decoder() -> None:
+@pytest.mark.parametrize(
+    ("config", "part"), [(SMALL, "cross_entropy"), (CRNNConfig(hidden=32), "ctc")]
+)
+def test_what_lies_in_padding_does_not_reach_the_reading(config: Config, part: str) -> None:
     geometry = ImageGeometry(width=256, fit="pad")
-    model = build(SMALL, geometry)
+    model = build(config, geometry)
     settle_statistics(model, geometry)
     images, widths = draw_images(geometry)
     with torch.no_grad():
@@ -192,8 +196,8 @@ def test_what_lies_in_padding_does_not_reach_the_decoder() -> None:
         disturbed = features.tokens.clone()
         disturbed[features.is_padding] = 100.0
         other = Features(disturbed, features.is_padding, features.map_size)
-        losses = model.loss(features, draw_targets()).parts["cross_entropy"]
-        assert torch.equal(losses, model.loss(other, draw_targets()).parts["cross_entropy"])
+        losses = model.loss(features, draw_targets()).parts[part]
+        assert torch.equal(losses, model.loss(other, draw_targets()).parts[part])
         before, after = (model.decode(f, max_chars=8) for f in (features, other))
     assert features.is_padding.any()
     assert torch.equal(before.class_ids, after.class_ids)
@@ -225,9 +229,42 @@ def test_crnn_recurs_over_time_and_not_over_the_batch() -> None:
     assert (after_change[0, 0] - tokens[0, 0]).abs().max() > 1e-6
 
 
-def test_crnn_refuses_padded_images() -> None:
-    with pytest.raises(ConfigError, match=r"image\.fit=stretch"):
-        build(CRNNConfig(), ImageGeometry(fit="pad"))
+def test_the_recurrence_of_crnn_begins_at_the_end_of_the_picture() -> None:
+    geometry = ImageGeometry(width=256, fit="pad")
+    model = build(CRNNConfig(hidden=32), geometry)
+    settle_statistics(model, geometry)
+    images, _ = draw_images(geometry, batch=2)
+    widths = torch.tensor([64, 256])
+    with torch.no_grad():
+        tokens = model.encode(images, widths).tokens
+        model.get_submodule("project").register_forward_hook(_disturb_behind_column_8)
+        disturbed = model.encode(images, widths).tokens
+    assert torch.equal(tokens[0], disturbed[0])
+    assert not tokens[0, 8:].any()
+    assert not torch.equal(tokens[1, :8], disturbed[1, :8])  # where the picture goes on
+
+
+def _disturb_behind_column_8(_: nn.Module, inputs: tuple[Tensor], columns: Tensor) -> Tensor:
+    return torch.cat([columns[:, :8], columns[:, 8:] + 100], dim=1)
+
+
+def test_crnn_learns_from_labels_that_are_too_long_for_their_picture() -> None:
+    geometry = ImageGeometry(width=256, fit="pad")
+    model = build(CRNNConfig(hidden=32), geometry)
+    images, _ = draw_images(geometry, batch=2)
+    repeated = Targets(torch.full((2, 3), len(SPECIAL_TOKENS)), torch.tensor([3, 3]))
+    losses = model(images, torch.tensor([9, 256]), repeated).losses  # 2 columns, and 5 needed
+    assert (losses > 0).all()
+
+
+@pytest.mark.parametrize("width", [64, 96, 200])
+def test_images_of_other_sizes_are_read_and_learned_from(width: int) -> None:
+    model = build(SMALL)
+    for height in (24, 48):
+        geometry = ImageGeometry(height=height, width=width)
+        images, widths = draw_images(geometry)
+        assert torch.isfinite(model(images, widths, draw_targets()).losses).all()
+        assert len(read(model, images, widths)) == BATCH
 
 
 def test_crnn_refuses_what_ctc_does_not_know() -> None:

@@ -47,6 +47,9 @@ def test_a_log_file_gets_a_line_per_epoch_and_no_bar() -> None:
         shown.report({"event": "dataset", "train": dropped, "validation": kept})
         shown.report({"event": "step", "epoch": 0, "step": 1, "total_steps": 2, "loss": 1.0})
         shown.report({"event": "epoch", "epoch": 0.0, "is_best": 1.0, **numbers})
+        numbers |= {"unreadable/empty": 2.0, "unreadable/truncated": 1.0}
+        for epoch in (1.0, 2.0):
+            shown.report({"event": "epoch", "epoch": epoch, "is_best": 0.0, **numbers})
     lines = output.getvalue().splitlines()
     assert lines[0] == "train: 4 of 5 samples; dropped: 1 empty_label"
     assert lines[1] == "validation: 2 of 2 samples"
@@ -54,4 +57,5 @@ def test_a_log_file_gets_a_line_per_epoch_and_no_bar() -> None:
         "epoch", "loss", "val", "loss", "exact", "36-char", "CER", "images/s", "seconds",
     ]  # fmt: skip
     assert lines[3].split() == ["1", "1.500", "1.250", "25.0%", "50.0%", "12.50%", "400", "9", "*"]
-    assert len(lines) == 4
+    told = "images that cannot be read: 2 empty, 1 truncated; see unreadable_images.jsonl"
+    assert [line == told for line in lines[4:]] == [False, True, False]

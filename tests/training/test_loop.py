@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ from ocr_model.data.loading import Batch, LocalData
 from ocr_model.errors import CheckpointError, ConfigError, DatasetError, NonFiniteLossError
 from ocr_model.models import build_model
 from ocr_model.training.config import TrainConfig
-from ocr_model.training.loop import BEST, LAST, Report, TrainResult, train
+from ocr_model.training.loop import Report, TrainResult, train
 from ocr_model.training.run_folder import RunFolder
+from ocr_model.training.run_state import BEST, LAST
 
 MakeConfig = Callable[..., TrainConfig]
 TrainLocally = Callable[..., TrainResult]
@@ -31,7 +33,7 @@ class InterruptedData(LocalData):
 
     def train_batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
         batches = super().train_batches(epoch, start_step)
-        for step, batch in enumerate(batches, epoch * self.num_steps + start_step):
+        for step, batch in enumerate(batches, sum(map(self.num_steps, range(epoch))) + start_step):
             if step == self.steps_left:
                 raise KeyboardInterrupt
             yield batch
@@ -132,6 +134,25 @@ def test_crnn_trains_by_the_same_loop(
     assert "train/token_accuracy" not in entry
 
 
+BUCKETS = [
+    "image.fit=pad",
+    "batching.widths=[32, 64]",
+    "batching.pixels_per_char=6",
+    "training.batch_size=8",
+    "training.num_streams=2",
+]
+
+
+def test_crnn_trains_on_padded_images_of_several_widths(
+    tiny_config: MakeConfig, train_locally: TrainLocally, tmp_path: Path
+) -> None:
+    model = ["model.name=crnn", "model.strides=narrow", "model.hidden=32"]
+    settings = ["data.num_words=64", "training.epochs=1", *model, *BUCKETS]
+    (entry,) = train_locally(tiny_config(tmp_path, *settings)).progress.history
+    assert entry["train/loss"] > 0
+    assert 32 < entry["step"] * 8 + 64 <= 128  # fewer steps than of one width: some are larger
+
+
 RESUMED = {
     "plain": (5, []),
     "at_the_first_step_of_an_epoch": (4, []),
@@ -151,6 +172,17 @@ RESUMED = {
     "bf16": (5, ["training.precision=bf16"]),
     "frozen_encoder": (3, ["training.frozen_encoder_epochs=1"]),
     "streams": (5, ["training.num_streams=4", "training.shuffle_rows=8"]),
+    "buckets_and_sampling": (7, [*BUCKETS, "training.teacher_forcing.start=0.6"]),
+    "curriculum": (
+        3,
+        [
+            "curriculum.name=short_and_easy_first",
+            "curriculum.start_chars=5",
+            "curriculum.share=1",
+            "training.epochs=2",
+        ],
+    ),
+    "scales": (5, ["scales.name=drawn", "scales.sizes=[[32, 64], [24, 48], [40, 80]]"]),
 }
 
 
@@ -169,7 +201,7 @@ def test_a_resumed_run_ends_bit_equal_to_an_undisturbed_one(
     with pytest.raises(KeyboardInterrupt):
         train_locally(parts, stop_before_step=stop)
     found = train_locally(parts)
-    assert expected.progress.global_step == 8
+    assert expected.progress.global_step == expected.progress.total_steps >= 8
     require_equal(load(whole), load(parts))
     require_equal(load(whole, BEST), load(parts, BEST))
     assert found.metrics == expected.metrics
@@ -327,10 +359,13 @@ def test_too_many_unreadable_images_fail_the_run_and_are_listed(
         train_locally(tiny_config(tmp_path / "strict", *settings))
     assert "#0:7: empty: zero bytes" in str(e.value)
     assert "#0:30: not_an_image" in str(e.value)
+    assert {"1 empty", "1 not_an_image"} <= set(re.split(r"[,.:] ", str(e.value)))
 
     lenient = tiny_config(tmp_path / "lenient", *settings, "training.max_unreadable=0.05")
     result = train_locally(lenient)
-    assert result.progress.history[0]["train/unreadable_images"] == 2
+    (entry,) = result.progress.history
+    assert entry["train/unreadable_images"] == 2
+    assert entry["unreadable/empty"] == entry["unreadable/not_an_image"] == 1
     assert result.metrics["num_words"] == 48
     lines = (path_of(lenient) / "unreadable_images.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["key"].rpartition(":")[2] for line in lines) == ["30", "7"]
@@ -410,6 +445,32 @@ def test_a_time_budget_cuts_the_schedule_and_the_schedule_still_ends(
     assert progress.global_step == progress.total_steps
     assert progress.finished == "the time is used up"
     assert progress.history[-1]["train/learning_rate"] < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["batching.widths=[64, 128]"], "needs image.fit=pad"),
+        (["batching.widths=[64, 96]", "image.fit=pad"], "the last must be image.width 128"),
+        (["batching.pixels_per_char=9"], "no effect without widths"),
+        (["scales.name=drawn"], "sizes"),
+        (["model.name=crnn", "scales.name=rising", "scales.sizes=[[24, 96]]"], "one height"),
+        (
+            [
+                "image.fit=pad",
+                "batching.widths=[64, 128]",
+                "scales.name=rising",
+                "scales.sizes=[[32, 64]]",
+            ],
+            "both decide the width",
+        ),
+        (["curriculum.name=short_first", "curriculum.start_chars=25"], "leaves nothing out"),
+        (["curriculum.start_chars=5"], "start_chars"),
+    ],
+)
+def test_schedules_without_effect_are_config_errors(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(TrainConfig, None, overrides)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from ocr_model.data.loading import Batch
 from ocr_model.errors import ClusterError, ConfigError, DatasetError, NonFiniteLossError
 from ocr_model.training.config import ScalingConfig, TrainConfig
 from ocr_model.training.local_data import build_local_data
-from ocr_model.training.loop import LAST, train
+from ocr_model.training.loop import train
 from ocr_model.training.run_folder import RunFolder
+from ocr_model.training.run_state import LAST
 from ocr_model.training.trainer import require_resources, run_training
 
 
@@ -83,13 +84,30 @@ def two_worker_run(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) 
     return config
 
 
-def test_ray_data_gives_the_batches_of_the_plain_loop(ray_cluster: None, tmp_path: Path) -> None:
-    config = _config(tmp_path, "batches")
+WIDTHS = {
+    "image": {"height": 32, "width": 64, "fit": "pad"},
+    "batching": {"widths": [32, 64], "pixels_per_char": 6},
+    "curriculum": {"name": "short_first", "share": 1, "start_chars": 6},
+}
+
+
+@pytest.mark.parametrize("changes", [{}, WIDTHS], ids=["one_width", "widths"])
+def test_ray_data_gives_the_batches_of_the_plain_loop(
+    changes: dict[str, object], ray_cluster: None, tmp_path: Path
+) -> None:
+    config = _config(tmp_path, "batches").replace(**changes)
     data = build_local_data(config, index_dataset(config.data, config.text))
     ray_data = RayData(data, epochs=2)
 
-    def flatten(batches: list[Batch]) -> list[tuple[list[str], bytes]]:
-        return [(batch.keys, batch.images.tobytes()) for batch in batches]
+    def flatten(batches: list[Batch]) -> list[tuple[object, ...]]:
+        return [
+            (
+                [batch.keys, batch.labels, batch.errors],
+                [batch.images.shape, batch.images.tobytes(), batch.content_width.tolist()],
+                [batch.class_ids.tolist(), batch.num_chars.tolist()],
+            )
+            for batch in batches
+        ]
 
     expected = flatten([*data.train_batches(0, 4), *data.train_batches(1, 0)])
     found = flatten([*ray_data.train_batches(0, 4), *ray_data.train_batches(1, 0)])

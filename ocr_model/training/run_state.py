@@ -1,0 +1,93 @@
+"""A run's whole state: taken up from a checkpoint, written to one."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ocr_model.charset import Charset
+from ocr_model.errors import CheckpointError
+from ocr_model.models.interface import RecognizerModel
+from ocr_model.training.checkpoint import Progress, require_same_settings
+from ocr_model.training.config import TrainConfig
+from ocr_model.training.history import write_history
+from ocr_model.training.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+LAST, BEST = "last.pt", "best.pt"
+
+
+@dataclass
+class RunState:
+    """What a run has come to, and what it must match to go on."""
+
+    config: TrainConfig
+    charset: Charset
+    data_fingerprint: int
+    """Changes when other rows make up the training part."""
+    model: RecognizerModel
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    progress: Progress
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Reasons by key, of the images that could not be read."""
+
+    def save(self, folder: RunFolder, *, is_best: bool, is_epoch_end: bool) -> None:
+        """Write `last.pt`, and with it `best.pt` and the metrics.
+
+        Raises:
+            CheckpointError: The folder cannot be written.
+        """
+        if is_best:
+            folder.save_state(BEST, {"model": self.model.state_dict()})
+        folder.save_state(LAST, self._to_state())
+        if is_epoch_end:
+            write_history(folder, self.progress.history)
+
+    def resume(self, folder: RunFolder) -> None:
+        """Take up the run in `folder`, if there is one.
+
+        Raises:
+            CheckpointError: It is damaged, or of other settings or data.
+        """
+        state = folder.load_state(LAST)
+        if state is None:
+            return
+        require_same_settings(self.config, state["config"])
+        if state["charset"] != self.charset.characters:
+            raise CheckpointError(
+                "the training data has other characters than when this run began; give the run "
+                "another run.name, or the data it began with"
+            )
+        if state["data"] != self.data_fingerprint:
+            raise CheckpointError(
+                "the training part has other rows than when this run began; give the run another "
+                "run.name, or the data it began with"
+            )
+        num_streams = self.progress.num_streams
+        self.progress = Progress.from_state(state["progress"])
+        if self.progress.num_streams != num_streams:
+            raise CheckpointError(
+                f"this run reads each batch in {self.progress.num_streams} parts, not "
+                f"{num_streams}: set training.num_streams={self.progress.num_streams} and a "
+                "number of workers that divides it"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.unreadable = dict(state["unreadable"])
+        logger.info("going on at epoch %d, step %d", self.progress.epoch, self.progress.global_step)
+
+    def _to_state(self) -> dict[str, Any]:
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "charset": self.charset.characters,
+            "progress": self.progress.to_state(),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "unreadable": self.unreadable,
+            "data": self.data_fingerprint,
+        }
