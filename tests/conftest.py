@@ -26,13 +26,13 @@ torch.set_num_threads(1)  # tensors here are so small that threads only wait for
 
 _TINY = """
 run: {name: tiny}
-data: {source: synthetic, num_words: 64, num_validation_words: 24}
+data: {source: synthetic, num_words: 64, num_validation_words: 24, lexicon: {max_chars: 12}}
 text: {max_chars: 12}
 image: {width: 64}
 model:
   name: resnet_transformer
   backbone: resnet10
-  backbone_width: 0.125
+  backbone_width: 0.25
   hidden: 32
   num_layers: 1
   num_heads: 2

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*.yaml"))
 
 TINY = (
-    "model.backbone_width=0.125",
+    "model.backbone_width=0.25",
     "model.hidden=32",
     "model.num_layers=1",
     "model.num_heads=2",

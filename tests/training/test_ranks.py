@@ -45,7 +45,7 @@ def run(name, *overrides, own_folder=False):
         "losses": [entry["train/loss"] for entry in history],
     }
 
-rendered = ["data.num_words=48", "data.num_validation_words=9"]
+rendered = ["data.num_words=48", "data.lexicon.max_chars=12", "data.num_validation_words=9"]
 sized = run(f"sized-{world_size}", "data.num_words=96", "data.num_validation_words=9",
             "image.fit=pad", "batching.widths=[32, 64]", "batching.pixels_per_char=6",
             "training.batch_size=8", "training.num_streams=2", "model.dropout=0",
@@ -74,7 +74,7 @@ SETTINGS = [
     "text.max_chars=12",
     "image.width=64",
     "model.backbone=resnet10",
-    "model.backbone_width=0.125",
+    "model.backbone_width=0.25",
     "model.hidden=32",
     "model.num_layers=1",
     "model.num_heads=2",

@@ -24,13 +24,18 @@ def _config(storage: Path, name: str, **training: object) -> TrainConfig:
     return TrainConfig.model_validate(
         {
             "run": {"storage": str(storage), "name": name},
-            "data": {"source": "synthetic", "num_words": 160, "num_validation_words": 21},
+            "data": {
+                "source": "synthetic",
+                "num_words": 160,
+                "num_validation_words": 21,
+                "lexicon": {"max_chars": 12},
+            },
             "image": {"height": 32, "width": 64},
             "text": {"max_chars": 12},
             "model": {
                 "name": "resnet_transformer",
                 "backbone": "resnet10",
-                "backbone_width": 0.125,
+                "backbone_width": 0.25,
                 "hidden": 32,
                 "num_layers": 1,
                 "num_heads": 2,
