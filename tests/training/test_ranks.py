@@ -46,7 +46,7 @@ def run(name, *overrides, own_folder=False):
     }
 
 rendered = ["data.num_words=48", "data.lexicon.max_chars=12", "data.num_validation_words=9"]
-sized = run(f"sized-{world_size}", "data.num_words=96", "data.num_validation_words=9",
+sized = run(f"sized-{world_size}", *rendered, "data.num_words=96",
             "image.fit=pad", "batching.widths=[32, 64]", "batching.pixels_per_char=6",
             "training.batch_size=8", "training.num_streams=2", "model.dropout=0",
             "optimizer.learning_rate=1e-4", "training.epochs=2", "training.accumulation_steps=1",
