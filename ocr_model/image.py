@@ -136,19 +136,35 @@ def fit_image(pixels: Pixels, geometry: ImageGeometry) -> tuple[ModelInput, int]
         The image, height x width, and the number of its columns that hold picture (the rest is
         padding on the right).
     """
-    height, width = pixels.shape[:2]
-    content_width = content_columns(height, width, geometry)
-    shrinks = height > geometry.height or width > content_width
-    resized = cv2.resize(
-        pixels,
-        (content_width, geometry.height),
-        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-    )
-    if content_width == geometry.width:
-        return resized, content_width
+    content_width = content_columns(pixels.shape[0], pixels.shape[1], geometry)
+    content = resize_image(pixels, geometry.height, content_width)
+    return pad_image(content, geometry), content_width
+
+
+def resize_image(
+    pixels: Pixels, height: int, width: int
+) -> UInt8[np.ndarray, "new_height new_width 3"]:
+    """Scale to a size: first by area the sides that shrink, then linearly those that grow.
+
+    Both at once, OpenCV would read two of the pixels that become one, and skip the others.
+    """
+    old_height, old_width = pixels.shape[:2]
+    if old_height > height or old_width > width:
+        smaller = (min(old_width, width), min(old_height, height))
+        pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
+        if smaller == (width, height):
+            return pixels
+    return cv2.resize(pixels, (width, height))  # a copy where the size fits
+
+
+def pad_image(content: Pixels, geometry: ImageGeometry) -> ModelInput:
+    """Fill up the width on the right; content of the full width is returned as it is."""
+    width = content.shape[1]
+    if width == geometry.width:
+        return content
     padded = np.full((geometry.height, geometry.width, 3), _PADDING_VALUE, np.uint8)
-    padded[:, :content_width] = resized
-    return padded, content_width
+    padded[:, :width] = content
+    return padded
 
 
 def content_columns(height: int, width: int, geometry: ImageGeometry) -> int:

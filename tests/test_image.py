@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from PIL import Image, UnidentifiedImageError
 
 from ocr_model.errors import ImageError
-from ocr_model.image import ImageGeometry, content_columns, decode_image, fit_image
+from ocr_model.image import (
+    ImageGeometry,
+    content_columns,
+    decode_image,
+    fit_image,
+    pad_image,
+    resize_image,
+)
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 MAGIC_NUMBERS = [
@@ -344,3 +351,17 @@ def test_fitting_does_not_change_its_input() -> None:
     fitted, _ = fit_image(pixels, ImageGeometry())
     fitted[:] = 9
     assert (pixels == 5).all()
+
+
+def test_a_side_that_shrinks_is_averaged_even_where_the_other_grows() -> None:
+    stripes = np.zeros((320, 16, 3), np.uint8)
+    stripes[::10] = 250  # one row of ten
+    resized = resize_image(stripes, 32, 128)
+    assert resized.shape == (32, 128, 3)
+    assert (resized == 25).all()
+
+
+def test_an_image_that_fits_is_copied() -> None:
+    pixels = np.zeros((32, 128, 3), np.uint8)
+    assert not np.shares_memory(resize_image(pixels, 32, 128), pixels)
+    assert pad_image(pixels, ImageGeometry()) is pixels
