@@ -16,12 +16,15 @@ from ocr_model.data.augment import AugmentConfig, augment
 from ocr_model.data.fragments import Sample
 from ocr_model.data.index import SubsetIndex, TextConfig
 from ocr_model.data.order import EpochOrder, SampleRef, sequential
+from ocr_model.data.seeding import generator_of
 from ocr_model.data.sources import SourceConfig
 from ocr_model.errors import ImageError
-from ocr_model.image import ImageGeometry, decode_image, fit_image
+from ocr_model.image import ImageGeometry, ModelInput, Pixels, decode_image, fit_image
 
 Columns = dict[str, np.ndarray]
 """A batch as Ray Data carries it; see `Batch` for the columns."""
+SampleKey = tuple[int, int, int, int]
+"""Seed of the run, epoch, key of the fragment, row."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +101,11 @@ class SampleLoader:
             samples = self.source.read(fragment, reference.rows, epoch=epoch)
             for sample, row, slot in zip(samples, reference.rows, reference.slots, strict=True):
                 columns["key"][slot] = f"{fragment.uri}#{fragment.part}:{row}"
-                rng_key = [self.seed, epoch, fragment.key, int(row)]
-                self._fill(columns, int(slot), sample, rng_key)
+                key = (self.seed, epoch, fragment.key, int(row))
+                self._fill(columns, int(slot), sample, key)
         return columns
 
-    def _fill(self, columns: Columns, slot: int, sample: Sample, rng_key: list[int]) -> None:
+    def _fill(self, columns: Columns, slot: int, sample: Sample, key: SampleKey) -> None:
         label = normalize(sample.label, self.text.normalization)
         columns["label"][slot] = label
         class_ids = self.charset.encode(label, allow_unknown=True)[: self.text.max_chars]
@@ -119,9 +122,15 @@ class SampleLoader:
         if self.augmentation is None:
             fitted = fit_image(pixels, self.geometry)
         else:
-            rng = np.random.default_rng(rng_key)
-            fitted = augment(pixels, self.geometry, self.augmentation, rng)
+            fitted = distort(pixels, self.geometry, self.augmentation, key)
         columns["images"][slot], columns["content_width"][slot] = fitted
+
+
+def distort(
+    pixels: Pixels, geometry: ImageGeometry, augmentation: AugmentConfig, key: SampleKey
+) -> tuple[ModelInput, int]:
+    """Augment as training does: the sample's key is all that decides."""
+    return augment(pixels, geometry, augmentation, generator_of(*key))
 
 
 @dataclass(frozen=True)
