@@ -264,7 +264,7 @@ def _homography(
     2. Map (x, y) to (a x + b y, c x + d y) / (1 + p x + q y).
     3. Shrink and shift until no corner of the source is outside.
 
-    In plain numbers this takes 3 µs; in numpy's matrices it would take more than the warp.
+    In plain numbers this takes 3 µs; by numpy's matrices it took 16, more than the warp.
     """
     height, width = size
     half_height, half_width = height / 2, width / 2
@@ -329,7 +329,7 @@ def _erase(content: _Image, side: float, rng: np.random.Generator) -> None:
 
 
 def _add_noise(content: _Image, tile: _Image, deviation: float, draws: list[float]) -> _Image:
-    """Add a piece of the tile: drawing normal numbers for an image takes 50 times as long."""
+    """Add a piece of the tile: drawing normal numbers for an image takes 70 times as long."""
     height, width = content.shape[:2]
     top, left = (int(_NOISE_MARGIN * draw) for draw in draws)
     piece = tile[top : top + height, left : left + width]
