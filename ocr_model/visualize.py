@@ -4,6 +4,7 @@ Figures are built without pyplot, so nothing global is touched and threads do no
 """
 
 import io
+import textwrap
 from collections.abc import Sequence
 
 import cv2
@@ -72,6 +73,27 @@ def draw_samples(
         if not is_right:
             title = f"{_plain(truth)} → {title}"
         axes.set_title(title, fontsize=9, color=_RIGHT if is_right else _WRONG)
+    return _png(figure)
+
+
+def draw_versions(
+    labels: Sequence[str],
+    images: Sequence[Sequence[UInt8[np.ndarray, "_height _width 3"]]],
+    titles: Sequence[str],
+) -> bytes:
+    """Draw a row per label: the label, then its images of any sizes under `titles`."""
+    widths = [1.5, *[2.2] * len(titles)]
+    figure = Figure(figsize=(sum(widths), 0.3 + 0.75 * len(labels)), layout="constrained")
+    grid = figure.subplots(len(labels), len(widths), squeeze=False, width_ratios=widths)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, title in zip(grid[0, 1:], titles, strict=True):
+        axes.set_title(title, fontsize=9)
+    for row, label, versions in zip(grid, labels, images, strict=True):
+        lines = [textwrap.fill(line, 20) for line in label.split("\n")]
+        row[0].text(0.95, 0.5, _plain("\n".join(lines)), ha="right", va="center", fontsize=9)
+        for axes, image in zip(row[1:], versions, strict=False):
+            axes.imshow(image)
     return _png(figure)
 
 

@@ -2,14 +2,22 @@ import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ocr_model.errors import ImageError
-from ocr_model.image import ImageGeometry, content_columns, decode_image, fit_image
+from ocr_model.image import (
+    ImageGeometry,
+    content_columns,
+    decode_image,
+    fit_image,
+    pad_image,
+    resize_image,
+)
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 MAGIC_NUMBERS = [
@@ -33,6 +41,41 @@ def _halves() -> Image.Image:
     image = Image.new("RGB", (32, 16), RED)
     image.paste(BLUE, (16, 0, 32, 16))
     return image
+
+
+def _scene(mode: str = "RGB") -> Image.Image:
+    """Return a picture with smooth and with sharp places."""
+    rng = np.random.default_rng(0)
+    blocks = np.kron(rng.integers(0, 256, (4, 12, 3)), np.ones((8, 8, 1)))
+    return Image.fromarray((blocks * np.linspace(0.5, 1, 96)[:, None]).astype(np.uint8)).convert(
+        mode
+    )
+
+
+def _outcome(image: bytes | Image.Image) -> np.ndarray | str:
+    """Return pixels, or the reason why there are none."""
+    try:
+        return decode_image(image)
+    except ImageError as error:
+        return error.reason
+
+
+def _by_pillow(data: bytes) -> np.ndarray | str:
+    """Return the same of a picture that Pillow has opened."""
+    try:
+        return _outcome(Image.open(io.BytesIO(data)))
+    except UnidentifiedImageError:
+        return "not_an_image"
+    except OSError as error:
+        return "truncated" if "truncated" in str(error) else "undecodable"
+
+
+def _assert_same(outcome: np.ndarray | str, expected: np.ndarray | str) -> None:
+    if isinstance(outcome, str) or isinstance(expected, str):
+        assert isinstance(outcome, str)
+        assert outcome == expected
+    else:
+        np.testing.assert_allclose(outcome.astype(int), expected, atol=2)
 
 
 def _assert_close(pixel: np.ndarray, colour: tuple[int, int, int]) -> None:
@@ -115,6 +158,66 @@ def test_a_picture_cut_short_is_truncated() -> None:
     with pytest.raises(ImageError) as caught:
         decode_image(data[: len(data) // 2])
     assert caught.value.reason == "truncated"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize(
+    "options", [{}, {"quality": 40}, {"quality": 95, "subsampling": 0}, {"optimize": True}]
+)
+def test_a_plain_jpeg_is_read_without_pillow_and_looks_as_if_read_by_it(
+    mode: str, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = _encode(_scene(mode), "JPEG", **options)
+    expected = _by_pillow(data)
+    monkeypatch.delattr(Image, "open")
+    np.testing.assert_allclose(decode_image(data).astype(int), expected, atol=2)
+
+
+@pytest.mark.parametrize(
+    "options", [{"progressive": True}, {"restart_marker_blocks": 2}, {"exif": Image.Exif()}]
+)
+def test_any_other_jpeg_is_read_by_pillow(options: dict[str, object]) -> None:
+    data = _encode(_scene(), "JPEG", **options)
+    np.testing.assert_array_equal(decode_image(data), _by_pillow(data))
+
+
+def test_a_plain_jpeg_with_bytes_behind_its_end_is_read() -> None:
+    data = _encode(_scene(), "JPEG") + b"\r\n"
+    np.testing.assert_array_equal(decode_image(data), _by_pillow(data))
+
+
+def test_the_size_of_a_plain_jpeg_is_known_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(cv2, "imdecode")
+    with pytest.raises(ImageError, match="96x32, at most 3071 pixels"):
+        decode_image(_encode(_scene(), "JPEG"), max_pixels=3071)
+
+
+def test_a_size_in_a_comment_is_not_the_size() -> None:
+    lie = struct.pack(">BBHBHHB", 0xFF, 0xC0, 17, 8, 1, 1, 3)
+    data = _encode(_scene(), "JPEG", comment=lie + b"\xff\xd9")
+    assert decode_image(data).shape == (32, 96, 3)
+    with pytest.raises(ImageError, match="too_large"):
+        decode_image(data, max_pixels=100)
+
+
+@pytest.mark.parametrize(
+    "filler", [b"\xff", b"\xff\x01", b"\xff\xd0", b"\x00", b"\xff\xe2\x00\x00"]
+)
+def test_an_irregular_header_is_left_to_pillow(filler: bytes) -> None:
+    data = _encode(_scene(), "JPEG")
+    odd = data[:2] + filler + data[2:]
+    _assert_same(_outcome(odd), _by_pillow(odd))
+
+
+@settings(deadline=None, database=None, max_examples=150)
+@given(st.data())
+def test_a_damaged_jpeg_is_judged_as_by_pillow(data: st.DataObject) -> None:
+    damaged = bytearray(_encode(_scene(), "JPEG", quality=90))
+    for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), min_size=1, max_size=3)):
+        damaged[place] ^= data.draw(st.integers(1, 255))
+    _assert_same(_outcome(bytes(damaged)), _by_pillow(bytes(damaged)))
 
 
 def test_more_pixels_than_allowed_are_refused() -> None:
@@ -248,3 +351,17 @@ def test_fitting_does_not_change_its_input() -> None:
     fitted, _ = fit_image(pixels, ImageGeometry())
     fitted[:] = 9
     assert (pixels == 5).all()
+
+
+def test_a_side_that_shrinks_is_averaged_even_where_the_other_grows() -> None:
+    stripes = np.zeros((320, 16, 3), np.uint8)
+    stripes[::10] = 250  # one row of ten
+    resized = resize_image(stripes, 32, 128)
+    assert resized.shape == (32, 128, 3)
+    assert (resized == 25).all()
+
+
+def test_an_image_that_fits_is_copied() -> None:
+    pixels = np.zeros((32, 128, 3), np.uint8)
+    assert not np.shares_memory(resize_image(pixels, 32, 128), pixels)
+    assert pad_image(pixels, ImageGeometry()) is pixels

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocr_model.visualize import draw_attention, draw_curves, draw_samples, overlay_heatmap
+from ocr_model.visualize import (
+    draw_attention,
+    draw_curves,
+    draw_samples,
+    draw_versions,
+    overlay_heatmap,
+)
 
 IMAGE = np.full((32, 128, 3), 200, np.uint8)
 
@@ -53,6 +59,15 @@ def test_a_wrong_reading_looks_different_from_a_right_one() -> None:
     right = draw_samples([IMAGE], ["word"], ["word"], [0.9])
     wrong = draw_samples([IMAGE], ["ward"], ["word"], [0.9])
     assert right != wrong
+
+
+def test_a_sheet_of_versions_has_a_row_per_word_and_takes_any_label() -> None:
+    original = np.zeros((20, 90, 3), np.uint8)
+    labels = ["$5", "", "unreadable\nwhy", "a_" * 20]
+    images = [[original, IMAGE, IMAGE], [original, IMAGE, IMAGE], [], [original, IMAGE, IMAGE]]
+    width, height = _size(draw_versions(labels, images, ["original", "first", "second"]))
+    assert width == pytest.approx(110 * (1.5 + 3 * 2.2), abs=2)
+    assert height == pytest.approx(110 * (0.3 + 4 * 0.75), abs=2)
 
 
 @pytest.mark.parametrize(("text", "num_rows"), [("", 1), ("a", 2), ("$b$", 2), ("abcd", 3)])

@@ -89,7 +89,4 @@ CurriculumConfig = Annotated[
 @lru_cache(maxsize=8)
 def weakened(augmentation: AugmentConfig, strength: float) -> AugmentConfig:
     """Scale all amounts by `strength`."""
-    if strength == 1:
-        return augmentation
-    amounts = {name: strength * amount for name, amount in augmentation.model_dump().items()}
-    return augmentation.replace(**amounts)
+    return augmentation.replace(strength=strength * augmentation.strength)

@@ -19,12 +19,15 @@ from ocr_model.data.fragments import Fragment, Sample, SubsetIndex
 from ocr_model.data.index import TextConfig
 from ocr_model.data.order import SampleRef, sequential
 from ocr_model.data.scales import OneSize, ScaleSchedule
+from ocr_model.data.seeding import generator_of
 from ocr_model.data.source_config import SourceConfig
 from ocr_model.errors import ImageError
-from ocr_model.image import ImageGeometry, decode_image, fit_image
+from ocr_model.image import ImageGeometry, ModelInput, Pixels, decode_image, fit_image
 
 Columns = dict[str, np.ndarray]
 """A batch as Ray Data carries it; see `Batch` for the columns."""
+SampleKey = tuple[int, int, int, int]
+"""Seed of the run, epoch, key of the fragment, row."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,8 @@ class SampleLoader:
                 step, columns = steps[number], loaded[number]
                 for row, slot in zip(reference.rows, reference.slots, strict=True):
                     columns["key"][slot] = f"{fragment.uri}#{fragment.part}:{row}"
-                    rng_key = [self.seed, epoch + (step.repeat << 32), fragment.key, int(row)]
-                    self._fill(columns, int(slot), next(samples), step, rng_key)
+                    key = (self.seed, epoch + (step.repeat << 32), fragment.key, int(row))
+                    self._fill(columns, int(slot), next(samples), step, key)
         return loaded
 
     def _empty_columns(self, step: StepSamples) -> Columns:
@@ -125,7 +128,7 @@ class SampleLoader:
         }
 
     def _fill(
-        self, columns: Columns, slot: int, sample: Sample, step: StepSamples, rng_key: list[int]
+        self, columns: Columns, slot: int, sample: Sample, step: StepSamples, key: SampleKey
     ) -> None:
         label = normalize(sample.label, self.text.normalization)
         columns["label"][slot] = label
@@ -143,10 +146,16 @@ class SampleLoader:
         if self.augmentation is None:
             fitted = fit_image(pixels, step.geometry)
         else:
-            rng = np.random.default_rng(rng_key)
             augmentation = weakened(self.augmentation, step.strength)
-            fitted = augment(pixels, step.geometry, augmentation, rng)
+            fitted = distort(pixels, step.geometry, augmentation, key)
         columns["images"][slot], columns["content_width"][slot] = fitted
+
+
+def distort(
+    pixels: Pixels, geometry: ImageGeometry, augmentation: AugmentConfig, key: SampleKey
+) -> tuple[ModelInput, int]:
+    """Augment as training does: the sample's key is all that decides."""
+    return augment(pixels, geometry, augmentation, generator_of(*key))
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,6 @@ class TrainConfig(Config):
                 f"text.max_chars {self.text.max_chars}"
             )
         is_weakened = curriculum.strength(0, self.training.epochs) < 1
-        if is_weakened and not any(self.augmentation.model_dump().values()):
+        if is_weakened and not self.augmentation.strength:
             raise ValueError(f"{curriculum.name} weakens distortions, but augmentation has none")
         return self

@@ -1,5 +1,6 @@
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from ocr_model.config import load_config
 from ocr_model.training.config import TrainConfig
+from ocr_model.training.preview import PreviewConfig
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*.yaml"))
@@ -73,6 +75,25 @@ def test_a_missing_bundle_is_one_clear_line(tmp_path: Path) -> None:
     assert finished.returncode == 1
     assert "BundleError: cannot read" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_preview_takes_every_training_config(path: Path) -> None:
+    assert load_config(PreviewConfig, path).preview.num_words == 8
+
+
+def test_a_preview_names_its_file_or_why_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "words.png"
+    monkeypatch.setattr(sys, "argv", ["preview_data.py", "--set", f"preview.output={output}"])
+    runpy.run_path(str(ROOT / "jobs" / "preview_data.py"), run_name="__main__")
+    assert capsys.readouterr().out == f"Preview: {output}\n"
+    assert output.read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setattr(sys, "argv", [*sys.argv[:2], f"preview.output={output / 'inside'}"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(ROOT / "jobs" / "preview_data.py"), run_name="__main__")
+    assert str(caught.value.code).startswith("ConfigError: cannot write preview.output")
 
 
 @pytest.fixture(scope="module")

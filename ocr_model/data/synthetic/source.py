@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import PositiveInt
 
 from ocr_model.data.fragments import Fragment, Rows, Sample
+from ocr_model.data.seeding import generator_of
 from ocr_model.data.source_config import ROWS_PER_FRAGMENT, SourceConfig, Subset, runs, split_of
 from ocr_model.data.synthetic.fonts import FontsConfig, load_fonts
 from ocr_model.data.synthetic.renderer import word_renderer
@@ -96,12 +97,12 @@ class SyntheticSource(SourceConfig):
         """
         is_validation = split_of(fragment) == "validation"
         number = fragment.part * ROWS_PER_FRAGMENT + row
-        rng = np.random.default_rng([self.seed, int(is_validation), 0, number])
+        rng = generator_of(self.seed, int(is_validation), 0, number)
         kind = self._sampler.draw_kind(rng)
         text = self._sampler.draw_of_kind(kind, rng, is_validation=is_validation)
         if is_validation or not epoch:
             return text, rng
-        rng = np.random.default_rng([self.seed, 0, epoch, number])
+        rng = generator_of(self.seed, 0, epoch, number)
         return self._sampler.draw_of_kind(kind, rng, is_validation=False, like=text), rng
 
 
