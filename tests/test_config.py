@@ -126,6 +126,13 @@ def test_a_file_that_holds_no_settings_is_an_error(tmp_path: Path, text: str, me
         load_config(Drawing, _write(tmp_path, text))
 
 
+def test_a_binary_file_is_no_config(tmp_path: Path) -> None:
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"\x89PNG\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"config .*weights\.bin is not text in UTF-8"):
+        load_config(Drawing, path)
+
+
 def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
     assert load_config(Drawing, _write(tmp_path, "# nothing yet\n")) == Drawing()
 
