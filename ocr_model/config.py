@@ -56,7 +56,7 @@ def load_config(
     try:
         return cls.model_validate(_with_default_kinds(cls, values))
     except ValidationError as error:
-        raise ConfigError(_explain(cls, error)) from error
+        raise ConfigError("\n".join(explain(cls, error))) from error
 
 
 def parse_command_line(
@@ -115,6 +115,22 @@ def describe(cls: type[Config], prefix: str = "") -> Iterator[str]:
             yield from describe(variant, f"{prefix}{name}.")
 
 
+def explain(cls: type[Config], error: ValidationError) -> list[str]:
+    """Return one line per fault: where it is, what is wrong, what was got or may be meant."""
+    known = sorted(set(_known_keys(cls)))
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            hint = _hint(known, str(problem["loc"][0]), str(problem["loc"][-1]))
+            lines.append(f"{where}: unknown setting; {hint}")
+        elif problem["type"] == "value_error":  # of our own validators, which say what they got
+            lines.append(f"{where}: {problem['ctx']['error']}".removeprefix(": "))
+        else:
+            lines.append(f"{where}: {problem['msg']}, got {problem['input']!r}")
+    return lines
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -169,21 +185,6 @@ def _assign(values: dict[str, Any], keys: list[str], value: object) -> None:
             raise ConfigError(f"{'.'.join(keys)}: {section!r} holds a value, not a section")
         values = inner
     values[last] = value
-
-
-def _explain(cls: type[Config], error: ValidationError) -> str:
-    known = sorted(set(_known_keys(cls)))
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            hint = _hint(known, str(problem["loc"][0]), str(problem["loc"][-1]))
-            lines.append(f"{where}: unknown setting; {hint}")
-        elif problem["type"] == "value_error":  # of our own validators, which say what they got
-            lines.append(f"{where}: {problem['ctx']['error']}".removeprefix(": "))
-        else:
-            lines.append(f"{where}: {problem['msg']}, got {problem['input']!r}")
-    return "\n".join(lines)
 
 
 def _hint(known: list[str], section: str, name: str) -> str:
