@@ -43,8 +43,9 @@ def decode_image(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     """Return any picture as RGB, upright.
 
     Encoded bytes may be of any format that Pillow knows. EXIF orientation is applied, a palette is
-    looked up, transparency is laid over white, CMYK is converted, 16 bit is scaled to 8, the
-    first frame is taken. An array is RGB, RGBA or grey, uint8 or uint16.
+    looked up, transparency is laid over white, CMYK is converted, 16 bit is scaled to 8 (Pillow's
+    mode `I`, which does not say its range, where a value is above 255), the first frame is taken.
+    An array is RGB, RGBA or grey, uint8 or uint16.
 
     Raises:
         ImageError: Not a picture, cut short, empty, or more than `max_pixels` (known from the
@@ -52,6 +53,9 @@ def decode_image(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     """
     if isinstance(image, np.ndarray):
         return _from_array(image)
+    if not isinstance(image, bytes | bytearray | memoryview | Image.Image):
+        detail = f"{type(image).__name__}, expected encoded bytes, an array, or a Pillow image"
+        raise ImageError("not_an_image", detail)
     if not isinstance(image, Image.Image) and not len(image):
         raise ImageError("empty", "zero bytes")
     try:
@@ -136,8 +140,10 @@ def _to_rgb(image: Image.Image) -> Pixels:
     if 0 in image.size:
         raise ImageError("empty", f"{image.width}x{image.height} pixels")
     if image.mode.startswith("I"):  # 16 bit; Pillow's own conversion clips instead of scaling
-        wide = np.asarray(image)
-        scaled = np.clip(wide.astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        wide = np.asarray(image).astype(np.int64)
+        if image.mode != "I" or wide.max() > 255:  # `I` is 32 bit, whatever the picture had
+            wide >>= 8
+        scaled = np.clip(wide, 0, 255).astype(np.uint8)
         return _from_array(scaled)
     if image.mode == "F":
         raise ImageError("undecodable", "floating-point pixels have no defined range")

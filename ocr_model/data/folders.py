@@ -1,6 +1,7 @@
 """Word images as files, labelled by a JSON or CSV list or by their names."""
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,11 +70,23 @@ def _read_list(path: Path) -> Iterator[tuple[str, str | None]]:
         label = _field(path, entry, _LABEL_KEYS)
         beside = path.parent / str(name)
         place = base / str(name)
+        for value in (name, label):
+            if isinstance(value, list | dict) or (value is name and not name):
+                raise DatasetError(f"{path}: an entry has no text but {value!r}: {entry}")
         yield str(place if place.exists() else beside), None if label is None else str(label)
 
 
 def _read_csv(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(text.splitlines()))
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    entries = []
+    for entry in reader:
+        if None in entry:
+            raise csv.Error(
+                f"line {reader.line_num} has more fields than the header; a label with a comma "
+                "must stand in double quotes"
+            )
+        entries.append(entry)
+    return entries
 
 
 def _field(path: Path, entry: Mapping[str, object], names: tuple[str, ...]) -> object:

@@ -139,3 +139,38 @@ def _require_columns(file: pq.ParquetFile, uri: str, columns: tuple[str, str]) -
             f"{uri} has no column {missing[0]!r}; it has {file.schema_arrow.names}. Name the "
             "columns by data.image_column and data.label_column"
         )
+    image, label = (file.schema_arrow.field(name).type for name in columns)
+    if not _holds_images(image):
+        raise DatasetError(
+            f"column {columns[0]!r} of {uri} holds {image}; images are binary, or a struct with a "
+            "binary field 'bytes'. Name the column by data.image_column"
+        )
+    if not _holds_text(label):
+        raise DatasetError(
+            f"column {columns[1]!r} of {uri} holds {label}; labels are text or numbers. Name the "
+            "column by data.label_column"
+        )
+
+
+def _holds_images(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        place = kind.get_field_index("bytes")
+        return place >= 0 and _is_binary(kind.field(place).type)
+    return _is_binary(kind)
+
+
+def _holds_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return not pa.types.is_nested(kind) and (pa.types.is_null(kind) or not _is_binary(kind))
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    tests = (
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_binary_view,
+        pa.types.is_fixed_size_binary,
+        pa.types.is_null,  # a column without any value
+    )
+    return any(test(kind) for test in tests)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from PIL import Image
 
 from ocr_model.bundle import Bundle, load_bundle
 from ocr_model.decoding.readings import Prediction, to_predictions
@@ -48,7 +49,11 @@ class Recognizer:
 
         Raises:
             ImageError: One of them is not a usable picture.
+            TypeError: `images` is one picture, not a list.
         """
+        is_array = isinstance(images, np.ndarray) and images.ndim != 4
+        if is_array or isinstance(images, bytes | bytearray | memoryview | str | Image.Image):
+            raise TypeError(f"read takes a list of images, got one {type(images).__name__}")
         predictions: list[Prediction] = []
         for start in range(0, len(images), batch_size):
             fitted = [

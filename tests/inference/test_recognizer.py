@@ -1,3 +1,4 @@
+import inspect
 import io
 from pathlib import Path
 
@@ -65,6 +66,15 @@ def test_no_images_give_no_predictions(recognizer: Recognizer) -> None:
 def test_what_is_no_picture_is_an_image_error(recognizer: Recognizer) -> None:
     with pytest.raises(ImageError, match="not_an_image"):
         recognizer.read([draw_pixels(), b"no picture"])
+
+
+@pytest.mark.parametrize("kind", ["bytes", "array", "picture"])
+def test_one_picture_in_place_of_a_list_is_an_error(recognizer: Recognizer, kind: str) -> None:
+    pixels = draw_pixels()
+    single = {"bytes": encode(pixels), "array": pixels, "picture": Image.fromarray(pixels)}[kind]
+    unchecked = inspect.unwrap(Recognizer.read)  # without the tests' own check of types
+    with pytest.raises(TypeError, match="read takes a list of images, got one"):
+        unchecked(recognizer, single)
 
 
 def test_a_folder_without_a_bundle_is_a_bundle_error(tmp_path: Path) -> None:
