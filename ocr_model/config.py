@@ -46,7 +46,7 @@ def load_config(
         ConfigError: The file is missing or not a mapping, an override has no `=`, a key is
             unknown (the nearest known one is named), or a value does not fit.
     """
-    values = _read_yaml(Path(path)) if path is not None else {}
+    values = _read_yaml(Path(path).expanduser()) if path is not None else {}
     assignments = [_parse(override) for override in overrides]
     for keys, value in assignments:  # before any is made: only what the file said is dropped
         if len(keys) == 2 and _is_other_kind(cls, values, keys[0], keys[1], value):

@@ -53,8 +53,9 @@ def decode_image(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     """
     if isinstance(image, np.ndarray):
         return _from_array(image)
-    if not isinstance(image, bytes | bytearray | memoryview | Image.Image):
-        detail = f"{type(image).__name__}, expected encoded bytes, an array, or a Pillow image"
+    given: object = image  # whatever a caller without a type checker may pass
+    if not isinstance(given, bytes | bytearray | memoryview | Image.Image):
+        detail = f"{type(given).__name__}, expected encoded bytes, an array, or a Pillow image"
         raise ImageError("not_an_image", detail)
     if not isinstance(image, Image.Image) and not len(image):
         raise ImageError("empty", "zero bytes")

@@ -30,7 +30,7 @@ def list_images(
     Raises:
         DatasetError: The folder is missing, or its list cannot be understood.
     """
-    root = Path(folder)
+    root = Path(folder).expanduser()
     if not root.is_dir():
         raise DatasetError(f"there is no folder {folder}")
     names = ("train", "labels") if subset == "train" else _VALIDATION_NAMES

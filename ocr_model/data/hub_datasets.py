@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import datasets
 
@@ -54,8 +55,9 @@ def read_rows(
 
 @lru_cache(maxsize=4)
 def _load(path: str, subset: str | None, split: str) -> datasets.Dataset:
+    place = str(Path(path).expanduser()) if path.startswith("~") else path
     try:
-        loaded = datasets.load_dataset(path, subset, split=split)
+        loaded = datasets.load_dataset(place, subset, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DatasetError(f"cannot load split {split!r} of {path!r}: {error}") from error
     assert isinstance(loaded, datasets.Dataset)

@@ -93,7 +93,8 @@ class _Part:
     def rows(self, scan: FragmentScan) -> Rows:
         if self.is_validation is None:
             return scan.rows
-        return scan.rows[scan.is_validation == self.is_validation]
+        rows: Rows = scan.rows[scan.is_validation == self.is_validation]
+        return rows
 
     def is_full(self, scans: Iterable[FragmentScan]) -> bool:
         return self.limit is not None and sum(len(self.rows(s)) for s in scans) >= self.limit

@@ -103,7 +103,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
             f"max_unreadable={config.max_unreadable}: {listed}"
         )
     if config.output is not None:
-        write_results(results, Path(config.output))
+        write_results(results, Path(config.output).expanduser())
     counts = count_readings([r.truth for r in results], [r.prediction.text for r in results])
     return _figures(counts, len(unread), len(results) / seconds)
 

@@ -51,9 +51,10 @@ class Recognizer:
             ImageError: One of them is not a usable picture.
             TypeError: `images` is one picture, not a list.
         """
-        is_array = isinstance(images, np.ndarray) and images.ndim != 4
-        if is_array or isinstance(images, bytes | bytearray | memoryview | str | Image.Image):
-            raise TypeError(f"read takes a list of images, got one {type(images).__name__}")
+        given: object = images  # bytes are a sequence too, of ints
+        is_picture = isinstance(given, np.ndarray) and given.ndim != 4
+        if is_picture or isinstance(given, bytes | bytearray | memoryview | str | Image.Image):
+            raise TypeError(f"read takes a list of images, got one {type(given).__name__}")
         predictions: list[Prediction] = []
         for start in range(0, len(images), batch_size):
             fitted = [

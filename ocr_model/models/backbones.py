@@ -162,7 +162,7 @@ def text_strides(preset: Literal["text", "untouched"]) -> dict[str, Stride]:
 def _state_dict(name: ResNetName, weights: str) -> dict[str, Tensor]:
     if weights != "imagenet":
         try:
-            state: dict[str, Tensor] = torch.load(Path(weights), weights_only=True)
+            state: dict[str, Tensor] = torch.load(Path(weights).expanduser(), weights_only=True)
         except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
             raise ConfigError(f"cannot read pretrained weights {weights}: {error}") from error
     else:

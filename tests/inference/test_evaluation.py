@@ -175,6 +175,26 @@ def test_synthetic_words_are_evaluated_without_any_file(bundle_path: Path) -> No
     assert evaluate(load_config(EvaluateConfig, None, overrides))["num_words"] == 20
 
 
+def test_a_tilde_is_the_home_folder_everywhere(
+    bundle_path: Path,
+    write_words: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "bundle").symlink_to(bundle_path)
+    write_words(tmp_path / "w.parquet", ["ab1"])
+    word = pq.read_table(tmp_path / "w.parquet").to_pylist()[0]["image"]["bytes"]
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "ab1.png").write_bytes(word)
+    for source, path in (("parquet", "~/w.parquet"), ("folder", "~/words")):
+        data = [f"data.source={source}", f"data.path={path}"]
+        output = f"output=~/{source}/out.parquet"
+        config = load_config(EvaluateConfig, None, ["model=~/bundle", output, *data])
+        assert evaluate(config)["num_words"] == 1
+        assert len(rows(tmp_path / source / "out.parquet")) == 1
+
+
 def test_a_missing_bundle_and_missing_data_say_so(bundle_path: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="nowhere"):
         evaluate(settings(tmp_path / "nowhere", tmp_path))

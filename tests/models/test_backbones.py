@@ -85,6 +85,11 @@ def test_crnn_takes_the_layers_that_it_keeps_from_a_whole_resnet(resnet18_file: 
     assert all(torch.equal(found[f"backbone.{name}"], expected[name]) for name in kept)
 
 
+def test_a_tilde_is_the_home_folder(resnet18_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(resnet18_file.parent))
+    ResNetBackbone("resnet18", strides={}, weights=f"~/{resnet18_file.name}")
+
+
 def test_a_missing_weights_file_is_a_config_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.pt"):
         ResNetBackbone("resnet18", strides={}, weights=str(tmp_path / "nowhere.pt"))
