@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic import ConfigDict, Field, NonNegativeInt, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -42,6 +42,8 @@ _READING_FACTS = (
 
 class BundleInfo(Config):
     """What `model.json` says."""
+
+    model_config = ConfigDict(allow_inf_nan=True)  # metrics are what they are
 
     format: NonNegativeInt = _FORMAT
     """Version of the folder's layout."""

@@ -6,10 +6,11 @@ import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from ocr_model.errors import ConfigError
@@ -21,8 +22,23 @@ class Config(BaseModel):
     """Base of every settings class: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, values: object) -> object:
+        """Pydantic takes true for 1."""
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if isinstance(value, bool) and name in cls.model_fields:
+                wanted = _leaves(cls.model_fields[name].annotation)
+                if {int, float} & wanted and bool not in wanted:
+                    raise ValueError(f"{name} is a number, got {str(value).lower()}")
+        return values
 
     def to_yaml(self) -> str:
         """Return the resolved settings as YAML that `load_config` reads back unchanged."""
@@ -214,6 +230,15 @@ def _config_classes(field: FieldInfo) -> list[type[Config]]:
         else:
             pending.extend(get_args(annotation))
     return found
+
+
+def _leaves(annotation: object) -> set[Any]:
+    """Return the classes of a union; those inside a list or a dictionary are not among them."""
+    if get_origin(annotation) is Annotated:
+        return _leaves(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return set().union(*(_leaves(part) for part in get_args(annotation)))
+    return {annotation} if isinstance(annotation, type) else set()
 
 
 def _default_text(field: FieldInfo) -> str:

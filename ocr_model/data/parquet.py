@@ -1,5 +1,6 @@
 """Word images in Parquet, on a disk, in a bucket, or on the Hub."""
 
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
@@ -34,6 +35,9 @@ def list_row_groups(
             "data.path names no file; give one, or several as [a.parquet, b.parquet]"
         )
     files = [file for path in paths for file in _list_files(path, name_prefix)]
+    twice = [place for place, n in Counter(map(_identity, files)).items() if n > 1]
+    if twice:
+        raise DatasetError(f"{twice[0]} is listed twice in data.path; its rows would count double")
     with ThreadPoolExecutor(16) as pool:  # footers of a remote dataset are a round trip each
         return [
             fragment
@@ -78,6 +82,13 @@ def filesystem_of(path: str) -> tuple[fs.FileSystem, str]:
     except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(f"cannot open {path}: {error}") from error
     return filesystem, inner
+
+
+def _identity(uri: str) -> str:
+    filesystem, path = filesystem_of(uri)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        return str(Path(path).resolve())
+    return f"{uri.partition('://')[0]}://{path}"
 
 
 def _list_files(path: str, name_prefix: str) -> list[str]:

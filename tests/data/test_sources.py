@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from ocr_model.data.fragments import Fragment, Sample
 from ocr_model.data.parquet import filesystem_of
@@ -102,9 +103,17 @@ def test_the_validation_part_of_parquet_is_its_own_path(
     validation = str(write_words(tmp_path / "b.parquet", ["b"]))
     assert _parquet(path=train).fragments("validation") == []
     assert _labels(_parquet(path=train, validation_path=validation), "validation") == ["b"]
-    both = _parquet(path=train, validation_path=validation, validation_fraction=0.1)
-    with pytest.raises(ConfigError, match="exclude each other"):
-        both.fragments("validation")
+    with pytest.raises(ValidationError, match="exclude each other"):
+        _parquet(path=train, validation_path=validation, validation_fraction=0.1)
+
+
+def test_a_file_that_is_listed_twice_is_an_error(
+    tmp_path: Path, write_words: Callable[..., Path]
+) -> None:
+    path = write_words(tmp_path / "a.parquet", ["a"])
+    for other in (str(path), str(tmp_path), path.as_uri(), f"{tmp_path}/../{tmp_path.name}"):
+        with pytest.raises(DatasetError, match=r"a\.parquet is listed twice"):
+            _parquet(path=[str(path), other]).fragments("train")
 
 
 def test_a_missing_column_names_those_that_are_there(
