@@ -38,11 +38,21 @@ def list_images(
         for base in (root / name, root):
             for path in (base / f"{name}.json", base / f"{name}.csv"):
                 if path.is_file():
-                    return list(_read_list(path))
+                    listed = list(_read_list(path))
+                    if not listed:
+                        raise DatasetError(f"{path} is empty: it lists no image")
+                    return listed
     places = [root / name for name in names if (root / name).is_dir()]
     if not places and subset == "validation":
         return []
-    return list(_label_by_stem(places[0] if places else root, stem_pattern))
+    place = places[0] if places else root
+    found = list(_label_by_stem(place, stem_pattern))
+    if not found:
+        raise DatasetError(
+            f"no images in {place}: it has no list of labels and no file of "
+            f"{', '.join(sorted(_IMAGE_SUFFIXES))}"
+        )
+    return found
 
 
 def read_sample(path: str, label: str | None) -> Sample:

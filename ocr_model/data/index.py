@@ -150,14 +150,25 @@ def index_dataset(
     reports: dict[Subset, SubsetReport] = {"train": train[1], "validation": validation[1]}
     for name, report in reports.items():
         if not report.num_kept:
-            raise DatasetError(
-                f"the {name} part has no usable sample: {report.num_seen} seen, dropped "
-                f"{dict(report.dropped)}; see text.normalization and text.max_chars"
-            )
+            raise DatasetError(f"the {name} part {_emptiness(report, source)}")
     alphabet = normalize(source.alphabet, text.normalization)
     characters = reports["train"].characters.keys() | set(alphabet)
     charset = Charset("".join(sorted(characters)))
     return DatasetIndex(train[0], validation[0], charset, reports)
+
+
+def _emptiness(report: SubsetReport, source: SourceConfig) -> str:
+    if report.num_seen:
+        return (
+            f"has no usable sample: {report.num_seen} seen, dropped {dict(report.dropped)}; see "
+            "text.normalization and text.max_chars"
+        )
+    if source.validation_fraction:
+        return (
+            f"is empty: data.validation_fraction={source.validation_fraction} of so few rows "
+            "leaves it none; change it, or give more rows"
+        )
+    return "is empty: the dataset has no row there"
 
 
 def index_for_evaluation(
@@ -181,8 +192,11 @@ def index_for_evaluation(
         fragments += source.fragments("train")
     if subset != "train" and not source.validation_fraction:
         fragments += source.fragments("validation")
-    if not fragments:
-        raise DatasetError("this dataset has no validation part")
+    if not fragments and subset == "validation":
+        raise DatasetError(
+            "this dataset has no validation part; the data.validation_fraction of its training "
+            "sets the same rows apart, subset=all reads all"
+        )
     is_divided = subset is not None and source.validation_fraction > 0
     part = _Part(
         source.validation_limit if subset == "validation" else source.limit,

@@ -28,7 +28,8 @@ def list_row_groups(
         name_prefix: Take only files whose name starts so.
 
     Raises:
-        DatasetError: A path is missing, is not Parquet, or holds no file of that name.
+        DatasetError: A path is missing, is not Parquet, or holds no file of that name; or there is
+            no row.
     """
     if not paths:
         raise DatasetError(
@@ -39,11 +40,11 @@ def list_row_groups(
     if twice:
         raise DatasetError(f"{twice[0]} is listed twice in data.path; its rows would count double")
     with ThreadPoolExecutor(16) as pool:  # footers of a remote dataset are a round trip each
-        return [
-            fragment
-            for group in pool.map(partial(_row_groups, columns=columns), files)
-            for fragment in group
-        ]
+        groups = list(pool.map(partial(_row_groups, columns=columns), files))
+    fragments = [fragment for group in groups for fragment in group]
+    if not any(fragment.num_rows for fragment in fragments):
+        raise DatasetError(f"{', '.join(paths)} is empty: there is no row in it")
+    return fragments
 
 
 def read_labels(fragment: Fragment, column: str) -> list[str | None]:

@@ -158,6 +158,21 @@ def test_a_validation_part_of_which_every_label_is_dropped_is_an_error(source_of
         index_dataset(source_of(["a"], held_out=["?"]), TextConfig())
 
 
+def test_a_file_without_rows_is_empty(source_of: Writer) -> None:
+    source = source_of([], validation_fraction=0.1)
+    with pytest.raises(DatasetError, match=r"words\.parquet is empty: there is no row in it"):
+        index_dataset(source, TextConfig())
+    with pytest.raises(DatasetError, match=r"words\.parquet is empty"):
+        index_for_evaluation(source, None)
+
+
+def test_a_fraction_that_sets_nothing_apart_says_what_to_do(source_of: Writer) -> None:
+    source = source_of(["a", "b"], validation_fraction=1e-6)
+    message = r"the validation part is empty: data\.validation_fraction=1e-06 of so few rows"
+    with pytest.raises(DatasetError, match=message):
+        index_dataset(source, TextConfig())
+
+
 def test_a_dataset_without_a_validation_part_is_an_error_that_names_the_remedy(
     source_of: Writer,
 ) -> None:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from ocr_model.data import folders
 from ocr_model.data.fragments import Fragment, Sample
 from ocr_model.data.parquet import filesystem_of
 from ocr_model.data.source_config import SourceConfig, Subset
@@ -385,6 +386,16 @@ def test_a_list_as_label_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text(json.dumps({"1.png": ["a"]}))
     with pytest.raises(DatasetError, match=r"labels\.json: an entry has no text but \['a'\]"):
         _labels(_folder(tmp_path))
+
+
+def test_a_folder_without_images_says_so(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing to see")
+    with pytest.raises(DatasetError, match=r"no images in .* no list of labels and no file of"):
+        _folder(tmp_path).fragments("train")
+    (tmp_path / "labels.json").write_text("{}")
+    folders.list_images.cache_clear()
+    with pytest.raises(DatasetError, match=r"labels\.json is empty: it lists no image"):
+        _folder(tmp_path).fragments("train")
 
 
 def test_a_pattern_without_a_label_is_an_error(tmp_path: Path) -> None:
