@@ -340,8 +340,8 @@ def test_an_unknown_training_setting_names_the_nearest_of_its_section() -> None:
             r"^model\.backbone: unknown setting; another kind of this section has it, the chosen",
         ),
         (
-            ["model.name=crnn", "model.hiden=3"],
-            r"^model\.hiden: unknown setting; did you mean 'model\.hidden'\?$",
+            ["model.name=crnn", "model.hiddens=3"],
+            r"^model\.hiddens: unknown setting; did you mean 'model\.hidden'\?$",
         ),
     ],
 )
