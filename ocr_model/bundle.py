@@ -1,6 +1,7 @@
 """A model folder: `weights.safetensors` and `model.json`, all that use of a model needs.
 
-Loading verifies size and hash of the weights and never unpickles anything.
+Loading verifies size and hash of the weights, and that the description is the one they were
+written with. It never unpickles anything.
 """
 
 import hashlib
@@ -11,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic import ConfigDict, Field, NonNegativeInt, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from ocr_model.charset import Charset, Normalization
-from ocr_model.config import Config
-from ocr_model.errors import BundleError, CharsetError, ConfigError
+from ocr_model.config import Config, explain
+from ocr_model.errors import BundleError
 from ocr_model.image import ImageGeometry
 from ocr_model.models import ModelConfig, build_model
 from ocr_model.models.interface import PIXEL_MEAN, PIXEL_STD, RecognizerModel
@@ -26,10 +27,23 @@ from ocr_model.models.interface import PIXEL_MEAN, PIXEL_STD, RecognizerModel
 WEIGHTS_FILE = "weights.safetensors"
 MODEL_FILE = "model.json"
 _FORMAT = 1
+_FACTS_KEY = "reading_facts_sha256"
+_READING_FACTS = (
+    "model",
+    "charset",
+    "normalization",
+    "geometry",
+    "max_chars",
+    "pixel_mean",
+    "pixel_std",
+)
+"""What decides how weights of the same shapes read; the weights file has its hash."""
 
 
 class BundleInfo(Config):
     """What `model.json` says."""
+
+    model_config = ConfigDict(allow_inf_nan=True)  # metrics are what they are
 
     format: NonNegativeInt = _FORMAT
     """Version of the folder's layout."""
@@ -65,7 +79,8 @@ class Bundle:
 def serialize_bundle(model: RecognizerModel, info: BundleInfo) -> dict[str, bytes]:
     """Return the files of a bundle by name; the caller decides where they are written."""
     state = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
-    weights = save_tensors(state)
+    facts = _facts_sha256(info.model_dump(mode="json"))
+    weights = save_tensors(state, metadata={_FACTS_KEY: facts})
     complete = info.replace(
         versions={name: _version(name) for name in ("torch", "torchvision", "ocr-on-ray")},
         weights_bytes=len(weights),
@@ -82,8 +97,9 @@ def load_bundle(path: str | Path) -> Bundle:
         BundleError: A file is missing, cut short or altered; the format is newer than this
             program; or the weights are of another architecture (the differences are named).
     """
-    folder = Path(path)
-    info = read_bundle_info(folder)
+    folder = Path(path).expanduser()
+    values = _read_description(folder)
+    info = _understood(folder, values)
     weights = _read(folder / WEIGHTS_FILE)
     if len(weights) != info.weights_bytes:
         raise BundleError(
@@ -100,13 +116,18 @@ def load_bundle(path: str | Path) -> Bundle:
         charset = Charset(info.charset)
         unpretrained = info.model.replace(pretrained=None)  # the weights are here already
         model = build_model(unpretrained, charset.num_classes, info.geometry)
-    except (CharsetError, ConfigError) as error:
+    except ValueError as error:  # CharsetError, ConfigError, torch's own
         raise BundleError(f"{folder / MODEL_FILE}: {error}") from error
     try:
         state = load_tensors(weights)
     except SafetensorError as error:
         raise BundleError(f"{folder / WEIGHTS_FILE} holds no tensors: {error}") from error
     _require_same_shapes(folder, model.state_dict(), state)
+    if _metadata(weights).get(_FACTS_KEY) != _facts_sha256(values):
+        raise BundleError(
+            f"{folder / MODEL_FILE} is not the description that {WEIGHTS_FILE} was written with: "
+            f"one of {', '.join(_READING_FACTS)} was changed, and the model would read wrongly"
+        )
     model.load_state_dict(state)
     return Bundle(info, model.eval(), charset)
 
@@ -117,7 +138,12 @@ def read_bundle_info(folder: str | Path) -> BundleInfo:
     Raises:
         BundleError: It is missing or not understood.
     """
-    path = Path(folder) / MODEL_FILE
+    folder = Path(folder).expanduser()
+    return _understood(folder, _read_description(folder))
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / MODEL_FILE
     try:
         values = json.loads(_read(path))
     except ValueError as error:
@@ -125,10 +151,30 @@ def read_bundle_info(folder: str | Path) -> BundleInfo:
     found = values.get("format") if isinstance(values, dict) else None
     if found != _FORMAT:
         raise BundleError(f"{path} has format {found!r}; this program reads format {_FORMAT}")
+    return dict(values)
+
+
+def _understood(folder: Path, values: dict[str, Any]) -> BundleInfo:
     try:
         return BundleInfo.model_validate(values)
     except ValidationError as error:
-        raise BundleError(f"{path} is not understood: {error}") from error
+        faults = "; ".join(explain(BundleInfo, error))
+        raise BundleError(f"{folder / MODEL_FILE} is not understood: {faults}") from error
+
+
+def _facts_sha256(values: dict[str, Any]) -> str:
+    """Hash what the file says, not what it means here: a new setting must not change the hash."""
+    facts = {name: values.get(name) for name in _READING_FACTS}
+    model = facts["model"]
+    if isinstance(model, dict):  # where a training began decides nothing afterwards
+        facts["model"] = {key: value for key, value in model.items() if key != "pretrained"}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _metadata(weights: bytes) -> dict[str, str]:
+    """Return what stands in the head of a safetensors file: a length, then JSON."""
+    end = 8 + int.from_bytes(weights[:8], "little")
+    return dict(json.loads(weights[8:end]).get("__metadata__", {}))
 
 
 def _read(path: Path) -> bytes:

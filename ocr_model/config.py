@@ -5,14 +5,18 @@ import difflib
 import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from ocr_model.errors import ConfigError
+
+_OTHER_KIND = "another kind of this section has it, the chosen one has not"
 
 ConfigT = TypeVar("ConfigT", bound="Config")
 
@@ -21,8 +25,23 @@ class Config(BaseModel):
     """Base of every settings class: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, values: object) -> object:
+        """Pydantic takes true for 1."""
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if isinstance(value, bool) and name in cls.model_fields:
+                wanted = _leaves(cls.model_fields[name].annotation)
+                if {int, float} & wanted and bool not in wanted:
+                    raise ValueError(f"{name} is a number, got {str(value).lower()}")
+        return values
 
     def to_yaml(self) -> str:
         """Return the resolved settings as YAML that `load_config` reads back unchanged."""
@@ -46,7 +65,10 @@ def load_config(
         ConfigError: The file is missing or not a mapping, an override has no `=`, a key is
             unknown (the nearest known one is named), or a value does not fit.
     """
-    values = _read_yaml(Path(path)) if path is not None else {}
+    values = _read_yaml(Path(path).expanduser()) if path is not None else {}
+    for name, field in cls.model_fields.items():
+        if values.get(name, ...) is None and _config_classes(field):
+            values[name] = {}  # a section of which all lines are comments
     assignments = [_parse(override) for override in overrides]
     for keys, value in assignments:  # before any is made: only what the file said is dropped
         if len(keys) == 2 and _is_other_kind(cls, values, keys[0], keys[1], value):
@@ -56,7 +78,7 @@ def load_config(
     try:
         return cls.model_validate(_with_default_kinds(cls, values))
     except ValidationError as error:
-        raise ConfigError(_explain(cls, error)) from error
+        raise ConfigError("\n".join(explain(cls, error))) from error
 
 
 def parse_command_line(
@@ -115,13 +137,68 @@ def describe(cls: type[Config], prefix: str = "") -> Iterator[str]:
             yield from describe(variant, f"{prefix}{name}.")
 
 
+def explain(cls: type[Config], error: ValidationError) -> list[str]:
+    """Return one line per fault: where it is, what is wrong, what was got or may be meant."""
+    lines = []
+    for problem in error.errors():
+        keys, known = _place(cls, problem["loc"])
+        where = ".".join(keys)
+        match problem["type"]:
+            case "extra_forbidden":
+                is_of_other_kind = where in _known_keys(cls) and where not in known
+                hint = _OTHER_KIND if is_of_other_kind else _hint(known, keys)
+                lines.append(f"{where}: unknown setting; {hint}")
+            case "value_error":  # of our own validators, which say what they got
+                lines.append(f"{where}: {problem['ctx']['error']}".removeprefix(": "))
+            case "missing":
+                lines.append(f"{where}: {problem['msg']}")
+            case "string_type" if isinstance(problem["input"], bool | int | float | date):
+                quoted = f"{where}='\"{_as_typed(problem['input'])}\"'"
+                lines.append(f"{where}: {problem['msg']}; quote it for YAML: {quoted}")
+            case _:
+                lines.append(f"{where}: {problem['msg']}, got {problem['input']!r}")
+    return lines
+
+
+def _as_typed(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _place(cls: type[Config], location: Sequence[str | int]) -> tuple[list[str], list[str]]:
+    """Return the keys as users write them, and all keys that there are for the kinds chosen.
+
+    Pydantic names the kind of a section between its keys, as in `data.parquet.path`.
+    """
+    keys: list[str] = []
+    known = sorted(set(_known_keys(cls)))
+    section: type[Config] | None = cls
+    parts = [str(part) for part in location]
+    while parts:
+        keys.append(parts.pop(0))
+        field = section.model_fields.get(keys[-1]) if section is not None else None
+        variants = _config_classes(field) if field is not None else []
+        section = variants[0] if len(variants) == 1 else None
+        if field is not None and isinstance(field.discriminator, str) and parts:
+            kind, prefix = parts.pop(0), ".".join(keys) + "."
+            section = next(v for v in variants if _is_kind(v, field.discriminator, kind))
+            known = [key for key in known if not key.startswith(prefix)]
+            known += _known_keys(section, prefix)
+    return keys, known
+
+
+def _is_kind(variant: type[Config], key: str, kind: str) -> bool:
+    return kind in get_args(variant.model_fields[key].annotation)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read config {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"config {path} is not text in UTF-8: {error.reason}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+        raise ConfigError(f"{path} is not valid YAML: {_one_line(error)}") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -136,7 +213,13 @@ def _parse(override: str) -> tuple[list[str], object]:
     try:
         return key.split("."), yaml.safe_load(text) if text else ""
     except yaml.YAMLError as error:
-        raise ConfigError(f"the value in {override!r} is not valid YAML: {error}") from error
+        raise ConfigError(
+            f"the value in {override!r} is not valid YAML: {_one_line(error)}"
+        ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _with_default_kinds(cls: type[Config], values: dict[str, Any]) -> dict[str, Any]:
@@ -169,26 +252,11 @@ def _assign(values: dict[str, Any], keys: list[str], value: object) -> None:
     values[last] = value
 
 
-def _explain(cls: type[Config], error: ValidationError) -> str:
-    known = sorted(set(_known_keys(cls)))
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            hint = _hint(known, str(problem["loc"][0]), str(problem["loc"][-1]))
-            lines.append(f"{where}: unknown setting; {hint}")
-        elif problem["type"] == "value_error":  # of our own validators, which say what they got
-            lines.append(f"{where}: {problem['ctx']['error']}".removeprefix(": "))
-        else:
-            lines.append(f"{where}: {problem['msg']}, got {problem['input']!r}")
-    return "\n".join(lines)
-
-
-def _hint(known: list[str], section: str, name: str) -> str:
-    of_section = [key for key in known if key.split(".")[0] == section]
-    for keys, cutoff in ((of_section, 0.6), (known, 0.5)):
-        by_name = {key.rpartition(".")[2]: key for key in reversed(keys)}
-        nearest = difflib.get_close_matches(name, by_name, n=1, cutoff=cutoff)
+def _hint(known: list[str], keys: list[str]) -> str:
+    of_section = [key for key in known if key.split(".")[0] == keys[0]]
+    for candidates, cutoff in ((of_section, 0.6), (known, 0.5)):
+        by_name = {key.rpartition(".")[2]: key for key in reversed(candidates)}
+        nearest = difflib.get_close_matches(keys[-1], by_name, n=1, cutoff=cutoff)
         if nearest:
             return f"did you mean {by_name[nearest[0]]!r}?"
     return "--help lists the known ones"
@@ -211,6 +279,15 @@ def _config_classes(field: FieldInfo) -> list[type[Config]]:
         else:
             pending.extend(get_args(annotation))
     return found
+
+
+def _leaves(annotation: object) -> set[Any]:
+    """Return the classes of a union; those inside a list or a dictionary are not among them."""
+    if get_origin(annotation) is Annotated:
+        return _leaves(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return set().union(*(_leaves(part) for part in get_args(annotation)))
+    return {annotation} if isinstance(annotation, type) else set()
 
 
 def _default_text(field: FieldInfo) -> str:

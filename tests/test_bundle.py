@@ -130,7 +130,6 @@ def test_garbage_in_place_of_json_is_a_bundle_error(folder: Path, content: bytes
         (lambda v: v.update(charset="aab"), "repeated"),
         (lambda v: v.update(pixel_mean=[0, 0, 0]), "normalises pixels"),
         (lambda v: v["model"].update(num_heads=3), "num_heads"),
-        (lambda v: v.update(model={"name": "crnn"}, geometry={"fit": "pad"}), "crnn"),
     ],
 )
 def test_facts_that_are_not_understood_are_named(
@@ -141,9 +140,52 @@ def test_facts_that_are_not_understood_are_named(
         load_bundle(folder)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda v: v["model"].update(num_heads=1, num_kv_heads=1, hidden=16),
+        lambda v: v["model"].update(strides="untouched"),
+        lambda v: v["model"].pop("strides"),
+        lambda v: v.update(charset=v["charset"][::-1]),
+        lambda v: v.update(max_chars=3),
+        lambda v: v["geometry"].update(width=128),
+        lambda v: v["geometry"].update(fit="pad"),
+        lambda v: v.update(normalization="printable"),
+    ],
+)
+def test_an_edited_description_of_the_same_shapes_is_refused(
+    folder: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    edit(folder, change)
+    with pytest.raises(BundleError, match=r"not the description that weights\.safetensors was"):
+        load_bundle(folder)
+
+
+def test_a_description_may_gain_notes(folder: Path) -> None:
+    edit(folder, lambda v: (v["metrics"].update(cer=0.5), v["provenance"].update(note="x")))
+    assert load_bundle(folder).info.metrics == {"cer": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v["model"].update(num_head=2), r"num_head: unknown setting"),
+        (lambda v: v["model"].update(dropout="x"), r"dropout: Input should be a valid number"),
+        (lambda v: v["model"].update(dropout=3), r"dropout"),
+    ],
+)
+def test_a_wrong_description_is_told_in_one_line(
+    folder: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    edit(folder, change)
+    with pytest.raises(BundleError, match=rf"model\.json.*{message}") as caught:
+        load_bundle(folder)
+    assert "\n" not in str(caught.value)
+
+
 def test_weights_of_another_architecture_are_named_tensor_by_tensor(folder: Path) -> None:
     edit(folder, lambda v: v["model"].update(hidden=32))
-    with pytest.raises(BundleError, match=r"another architecture.*project\.weight is \(16, 64"):
+    with pytest.raises(BundleError, match=r"another architecture.*project\.weight is \(16, 128"):
         load_bundle(folder)
 
 

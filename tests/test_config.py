@@ -80,7 +80,7 @@ def test_values_of_overrides_are_read_as_yaml(override: str, expected: Paint) ->
         ("tilte=x", r"tilte: unknown setting; did you mean 'title'"),
         ("pant.layers=3", r"pant: unknown setting; did you mean 'paint'"),
         ("layers=3", r"layers: unknown setting; did you mean 'paint\.layers'"),
-        ("shape.sid=3", r"shape\.square\.sid: unknown setting; did you mean 'shape\.side'"),
+        ("shape.sid=3", r"shape\.sid: unknown setting; did you mean 'shape\.side'"),
         ("paint.zzz=3", r"paint\.zzz: unknown setting; --help lists the known ones"),
         ("paint.layers=0", r"paint\.layers: .*greater than 0, got 0"),
         ("paint.layers=many", r"paint\.layers: .*integer.*, got 'many'"),
@@ -100,6 +100,21 @@ def test_all_faults_are_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(Drawing, None, ["paint.layers=0", "tilte=x"])
     assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_section_without_a_line_is_the_default(tmp_path: Path) -> None:
+    path = _write(tmp_path, "paint:\nshape:\n  # side: 3\n")
+    assert load_config(Drawing, path) == Drawing()
+    assert load_config(Drawing, path, ["paint.layers=4"]).paint == Paint(layers=4)
+    assert load_config(Drawing, path, ["shape.kind=circle"]).shape == Circle()
+
+
+def test_faults_of_yaml_are_told_in_one_line(tmp_path: Path) -> None:
+    path = _write(tmp_path, "title: [\npaint: x")
+    for arguments in ((path, []), (None, ["paint.tints=[a"])):
+        with pytest.raises(ConfigError, match="is not valid YAML") as caught:
+            load_config(Drawing, *arguments)
+        assert "\n" not in str(caught.value)
 
 
 def test_an_override_cannot_enter_a_value_as_a_section(tmp_path: Path) -> None:
@@ -124,6 +139,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_file_that_holds_no_settings_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(Drawing, _write(tmp_path, text))
+
+
+def test_a_binary_file_is_no_config(tmp_path: Path) -> None:
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"\x89PNG\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"config .*weights\.bin is not text in UTF-8"):
+        load_config(Drawing, path)
 
 
 def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
@@ -295,11 +317,32 @@ def test_an_unknown_training_setting_names_the_nearest_of_its_section() -> None:
             ["text.max_chars=40", "model.max_chars=30"],
             r"model\.max_chars 30 is below text\.max_chars 40",
         ),
-        (["run.name=a/b"], r"run\.name: .*pattern"),
+        (["run.name=a/b"], r"run\.name: 'a/b' cannot be a folder's name; take letters, digits"),
+        (["run.name=.a"], r"run\.name: '\.a' cannot be a folder's name"),
+        (["run.storage="], r"run\.storage: .*at least 1 character"),
+        (["training.epochs=true"], r"training: epochs is a number, got true"),
+        (["training.num_streams=true"], r"training: num_streams is a number, got true"),
+        (["optimizer.learning_rate=.inf"], r"optimizer\.learning_rate: .*finite"),
+        (["training.max_minutes=.inf"], r"training\.max_minutes: .*finite"),
+        (["training.epochs=2", "training.frozen_encoder_epochs=3"], "3 goes beyond epochs 2"),
+        (
+            ["training.teacher_forcing.start=0.5", "training.teacher_forcing.end=0.6"],
+            r"training\.teacher_forcing: end 0\.6 is above start 0\.5",
+        ),
         (["optimizer.warmup=1"], r"optimizer\.warmup: .*less than 1"),
         (["training.epochs=0"], r"training\.epochs: .*greater than 0"),
         (["data.validation_fraction=1"], r"validation_fraction: .*less than 1"),
-        (["data.source=parquet"], r"data\.parquet\.path: Field required"),
+        (["data.source=parquet"], r"^data\.path: Field required$"),
+        (["run.name=123"], r"""run\.name: .*; quote it for YAML: run\.name='"123"'$"""),
+        (["run.name=2024-01-02"], r"""quote it for YAML: run\.name='"2024-01-02"'$"""),
+        (
+            ["model.name=crnn", "model.backbone=resnet18"],
+            r"^model\.backbone: unknown setting; another kind of this section has it, the chosen",
+        ),
+        (
+            ["model.name=crnn", "model.hiddens=3"],
+            r"^model\.hiddens: unknown setting; did you mean 'model\.hidden'\?$",
+        ),
     ],
 )
 def test_training_settings_without_effect_or_sense_are_errors(

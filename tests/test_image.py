@@ -1,3 +1,4 @@
+import inspect
 import io
 import struct
 import zlib
@@ -125,6 +126,23 @@ def test_sixteen_bits_are_scaled_to_eight() -> None:
     assert image.mode == "I;16"
     pixels = decode_image(_encode(image, "PNG"))
     assert pixels.tolist() == [[[0] * 3, [127] * 3, [255] * 3]]
+
+
+@pytest.mark.parametrize("value", [None, "word.png", 7])
+def test_what_cannot_be_a_picture_says_what_may_be(value: object) -> None:
+    unchecked = inspect.unwrap(decode_image)  # without the tests' own check of types
+    with pytest.raises(ImageError, match=f"not_an_image: {type(value).__name__}, expected encoded"):
+        unchecked(value)  # type: ignore[arg-type]  # what is tested
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([0, 127, 255], [0, 127, 255]), ([0, 0x7F00, 0xFFFF], [0, 127, 255]), ([-9, 5], [0, 5])],
+)
+def test_mode_i_is_scaled_where_its_values_need_it(values: list[int], expected: list[int]) -> None:
+    image = Image.fromarray(np.array([values], np.int32))
+    assert image.mode == "I"
+    assert decode_image(image)[0, :, 0].tolist() == expected
 
 
 def test_one_bit_and_grey_pictures_become_rgb() -> None:

@@ -1,6 +1,7 @@
 """Word images as files, labelled by a JSON or CSV list or by their names."""
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ def list_images(
     Raises:
         DatasetError: The folder is missing, or its list cannot be understood.
     """
-    root = Path(folder)
+    root = Path(folder).expanduser()
     if not root.is_dir():
         raise DatasetError(f"there is no folder {folder}")
     names = ("train", "labels") if subset == "train" else _VALIDATION_NAMES
@@ -37,11 +38,21 @@ def list_images(
         for base in (root / name, root):
             for path in (base / f"{name}.json", base / f"{name}.csv"):
                 if path.is_file():
-                    return list(_read_list(path))
+                    listed = list(_read_list(path))
+                    if not listed:
+                        raise DatasetError(f"{path} is empty: it lists no image")
+                    return listed
     places = [root / name for name in names if (root / name).is_dir()]
     if not places and subset == "validation":
         return []
-    return list(_label_by_stem(places[0] if places else root, stem_pattern))
+    place = places[0] if places else root
+    found = list(_label_by_stem(place, stem_pattern))
+    if not found:
+        raise DatasetError(
+            f"no images in {place}: it has no list of labels and no file of "
+            f"{', '.join(sorted(_IMAGE_SUFFIXES))}"
+        )
+    return found
 
 
 def read_sample(path: str, label: str | None) -> Sample:
@@ -69,11 +80,23 @@ def _read_list(path: Path) -> Iterator[tuple[str, str | None]]:
         label = _field(path, entry, _LABEL_KEYS)
         beside = path.parent / str(name)
         place = base / str(name)
+        for value in (name, label):
+            if isinstance(value, list | dict) or (value is name and not name):
+                raise DatasetError(f"{path}: an entry has no text but {value!r}: {entry}")
         yield str(place if place.exists() else beside), None if label is None else str(label)
 
 
 def _read_csv(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(text.splitlines()))
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    entries = []
+    for entry in reader:
+        if None in entry:
+            raise csv.Error(
+                f"line {reader.line_num} has more fields than the header; a label with a comma "
+                "must stand in double quotes"
+            )
+        entries.append(entry)
+    return entries
 
 
 def _field(path: Path, entry: Mapping[str, object], names: tuple[str, ...]) -> object:

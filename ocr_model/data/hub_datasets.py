@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import datasets
 
 from ocr_model.data import folders
 from ocr_model.data.fragments import Rows, Sample
 from ocr_model.errors import DatasetError
+
+_ENCODED = ("binary", "large_binary", "string", "large_string")
+"""Bytes, or the paths of files."""
 
 
 def count_rows(path: str, subset: str | None, split: str) -> int:
@@ -24,7 +28,7 @@ def read_labels(
 ) -> list[str | None]:
     """Return the labels of `rows`; the names of classes where labels are class numbers."""
     table = _load(path, subset, split)
-    _require(table, column)
+    _require_text(table, column)
     values: Sequence[object] = table.select_columns([column])[rows.start : rows.stop][column]
     return [None if value is None else _text(table, column, value) for value in values]
 
@@ -35,7 +39,8 @@ def read_rows(
     """Return encoded images and labels."""
     image_column, label_column = columns
     table = _load(path, subset, split)
-    _require(table, image_column)
+    _require_images(table, image_column)
+    _require_text(table, label_column)
     encoded = table.cast_column(image_column, datasets.Image(decode=False))[rows.tolist()]
     samples = []
     for image, label in zip(encoded[image_column], encoded[label_column], strict=True):
@@ -50,17 +55,39 @@ def read_rows(
 
 @lru_cache(maxsize=4)
 def _load(path: str, subset: str | None, split: str) -> datasets.Dataset:
+    place = str(Path(path).expanduser()) if path.startswith("~") else path
     try:
-        loaded = datasets.load_dataset(path, subset, split=split)
+        loaded = datasets.load_dataset(place, subset, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DatasetError(f"cannot load split {split!r} of {path!r}: {error}") from error
     assert isinstance(loaded, datasets.Dataset)
     return loaded
 
 
-def _require(table: datasets.Dataset, column: str) -> None:
+def _require_images(table: datasets.Dataset, column: str) -> None:
+    kind = _kind_of(table, column)
+    is_struct = isinstance(kind, dict) and "bytes" in kind
+    is_encoded = isinstance(kind, datasets.Value) and kind.dtype in _ENCODED
+    if not (is_struct or is_encoded or isinstance(kind, datasets.Image)):
+        raise DatasetError(
+            f"column {column!r} holds {kind}, which are no images; see data.image_column"
+        )
+
+
+def _require_text(table: datasets.Dataset, column: str) -> None:
+    kind = _kind_of(table, column)
+    is_plain = isinstance(kind, datasets.Value) and "binary" not in kind.dtype
+    if not (is_plain or isinstance(kind, datasets.ClassLabel)):
+        raise DatasetError(
+            f"column {column!r} holds {kind}; labels are text, numbers or classes; see "
+            "data.label_column"
+        )
+
+
+def _kind_of(table: datasets.Dataset, column: str) -> object:
     if column not in table.column_names:
         raise DatasetError(f"no column {column!r}; the dataset has {table.column_names}")
+    return table.features[column]
 
 
 def _text(table: datasets.Dataset, column: str, value: object) -> str:

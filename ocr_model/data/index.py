@@ -1,7 +1,7 @@
 """Which rows of a dataset are used: filtering by label, splitting, limiting, counting."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -13,7 +13,7 @@ from pydantic import PositiveInt
 
 from ocr_model.charset import Charset, Normalization, normalize
 from ocr_model.config import Config
-from ocr_model.data.fragments import Fragment, Rows, SubsetIndex
+from ocr_model.data.fragments import Fragment, Lengths, Rows, SubsetIndex
 from ocr_model.data.source_config import SourceConfig, Subset
 from ocr_model.errors import ConfigError, DatasetError
 
@@ -74,9 +74,30 @@ class FragmentScan:
     rows: Rows
     labels: tuple[str, ...]
     """Normalised, one per kept row."""
-    dropped: Counter[str]
     is_validation: Bool[np.ndarray, " rows"]
     """True where `validation_fraction` sets the row apart."""
+    num_validation: int
+    """Rows that are set apart, those without a label too."""
+    dropped: Counter[str]
+    dropped_of_validation: Counter[str]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Which rows of the scanned fragments make up a subset."""
+
+    limit: int | None
+    is_validation: bool | None = None
+    """Of rows that `validation_fraction` divides, which; None: all rows."""
+
+    def rows(self, scan: FragmentScan) -> Rows:
+        if self.is_validation is None:
+            return scan.rows
+        rows: Rows = scan.rows[scan.is_validation == self.is_validation]
+        return rows
+
+    def is_full(self, scans: Iterable[FragmentScan]) -> bool:
+        return self.limit is not None and sum(len(self.rows(s)) for s in scans) >= self.limit
 
 
 def index_dataset(
@@ -88,6 +109,9 @@ def index_dataset(
 ) -> DatasetIndex:
     """Read all labels once and decide which rows are trained and validated on.
 
+    Labels that are too long leave the training part only: validation judges every labelled row, and
+    which rows those are depends on the source's settings, but not on `limit`.
+
     Args:
         source: The dataset.
         text: How labels are normalised, and how long they may be.
@@ -97,61 +121,91 @@ def index_dataset(
     Raises:
         DatasetError: A subset is missing or empty, or every label was dropped.
     """
-    scan = partial(scan_fragment, text=text, num_columns=num_columns, source=source, keep_all=False)
-    fragments = _enough(source.fragments("train"), source.limit, source.seed)
-    scans = list(parallel_map(scan, fragments))
-    reports: dict[Subset, SubsetReport] = {}
-    train, reports["train"] = _collect(scans, source, source.limit, wants_validation=False)
-    own = source.fragments("validation")
-    if own and source.validation_fraction:
+    scan = partial(scan_fragment, text=text, num_columns=num_columns, source=source)
+    fragments, own = source.fragments("train"), source.fragments("validation")
+    is_shared = source.validation_fraction > 0  # both subsets come from the same rows
+    if own and is_shared:
         raise ConfigError(
             "this dataset has a validation part of its own; data.validation_fraction would shrink "
             "both parts"
         )
-    if own:
-        scan = partial(
-            scan_fragment, text=text, num_columns=num_columns, source=source, keep_all=True
-        )
-        scans = list(parallel_map(scan, _enough(own, source.validation_limit, source.seed)))
-    elif not source.validation_fraction:
+    if not own and not is_shared:
         raise DatasetError(
             "this dataset has no validation part: set one, or data.validation_fraction=0.1 to set "
             "rows apart"
         )
-    validation, reports["validation"] = _collect(
-        scans, source, source.validation_limit, wants_validation=True
+    parts = (
+        _Part(source.limit, False if is_shared else None),
+        _Part(source.validation_limit, True if is_shared else None),
     )
+    if is_shared:
+        scans = _scan_until_full(fragments, parts, source.seed, scan, parallel_map)
+        train, validation = (_collect(fragments, scans, part, source.seed) for part in parts)
+    else:
+        scans = _scan_until_full(fragments, parts[:1], source.seed, scan, parallel_map)
+        train = _collect(fragments, scans, parts[0], source.seed)
+        scan = partial(scan, keep_all=True)
+        scans = _scan_until_full(own, parts[1:], source.seed, scan, parallel_map)
+        validation = _collect(own, scans, parts[1], source.seed)
+    reports: dict[Subset, SubsetReport] = {"train": train[1], "validation": validation[1]}
     for name, report in reports.items():
         if not report.num_kept:
-            raise DatasetError(
-                f"the {name} part has no usable sample: {report.num_seen} seen, dropped "
-                f"{dict(report.dropped)}; see text.normalization and text.max_chars"
-            )
+            raise DatasetError(f"the {name} part {_emptiness(report, source)}")
     alphabet = normalize(source.alphabet, text.normalization)
     characters = reports["train"].characters.keys() | set(alphabet)
     charset = Charset("".join(sorted(characters)))
-    return DatasetIndex(train, validation, charset, reports)
+    return DatasetIndex(train[0], validation[0], charset, reports)
 
 
-def index_for_evaluation(source: SourceConfig, subset: Subset | None) -> SubsetIndex:
-    """Return all labelled rows of a source, or of one subset of it, up to `source.limit`."""
+def _emptiness(report: SubsetReport, source: SourceConfig) -> str:
+    if report.num_seen:
+        return (
+            f"has no usable sample: {report.num_seen} seen, dropped {dict(report.dropped)}; see "
+            "text.normalization and text.max_chars"
+        )
+    if source.validation_fraction:
+        return (
+            f"is empty: data.validation_fraction={source.validation_fraction} of so few rows "
+            "leaves it none; change it, or give more rows"
+        )
+    return "is empty: the dataset has no row there"
+
+
+def index_for_evaluation(
+    source: SourceConfig,
+    subset: Subset | None,
+    normalization: Normalization = Normalization.UNICODE,
+) -> SubsetIndex:
+    """Return the labelled rows of a source, or of one subset of it.
+
+    Args:
+        source: The dataset. `validation_limit` limits the validation part, to the rows that
+            training validates on, `limit` anything else.
+        subset: None: all rows.
+        normalization: Rows of which it leaves no character count as not labelled.
+
+    Raises:
+        DatasetError: There is no such part, or no label in it.
+    """
     fragments = []
     if subset != "validation" or source.validation_fraction:
         fragments += source.fragments("train")
     if subset != "train" and not source.validation_fraction:
         fragments += source.fragments("validation")
-    if not fragments:
-        raise DatasetError("this dataset has no validation part")
-    text = TextConfig(normalization=Normalization.UNICODE)
+    if not fragments and subset == "validation":
+        raise DatasetError(
+            "this dataset has no validation part; the data.validation_fraction of its training "
+            "sets the same rows apart, subset=all reads all"
+        )
+    is_divided = subset is not None and source.validation_fraction > 0
+    part = _Part(
+        source.validation_limit if subset == "validation" else source.limit,
+        subset == "validation" if is_divided else None,
+    )
+    text = TextConfig(normalization=normalization)
     scan = partial(scan_fragment, text=text, num_columns=None, source=source, keep_all=True)
-    scans = map(scan, _enough(fragments, source.limit, source.seed))
-    picks = []
-    for scanned in scans:
-        is_wanted = np.ones(len(scanned.rows), bool)
-        if subset is not None and source.validation_fraction:
-            is_wanted = scanned.is_validation == (subset == "validation")
-        picks.append((scanned.fragment, scanned.rows[is_wanted]))
-    index = _limit(picks, source.limit, source.seed)
+    scans = _scan_until_full(fragments, [part], source.seed, scan, map)
+    index = _choose(fragments, scans, part, source.seed)
     if not index.num_rows:
         raise DatasetError("this dataset has no labelled sample")
     return index
@@ -163,21 +217,31 @@ def scan_fragment(
     source: SourceConfig,
     text: TextConfig,
     num_columns: int | None,
-    keep_all: bool,
+    keep_all: bool = False,
 ) -> FragmentScan:
-    """Judge the labels of one fragment; `keep_all` drops only rows without a label."""
-    rows, labels, dropped = [], [], Counter[str]()
-    for row, raw in enumerate(source.labels(fragment)):
+    """Judge the labels of one fragment.
+
+    Of rows set apart for validation only those without a label are dropped, with `keep_all` of all.
+    """
+    rows, labels = [], []
+    dropped: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    positions = np.arange(fragment.num_rows)
+    is_validation = _uniform_hash(fragment.key, positions) < source.validation_fraction
+    judged = zip(source.labels(fragment), is_validation.tolist(), strict=True)
+    for row, (raw, is_held_out) in enumerate(judged):
         label = "" if raw is None else normalize(raw, text.normalization)
-        reason = "missing_label" if raw is None else _fault(label, text, num_columns, keep_all)
+        keeps_long = keep_all or is_held_out
+        reason = "missing_label" if raw is None else _fault(label, text, num_columns, keeps_long)
         if reason:
-            dropped[reason] += 1
+            dropped[is_held_out][reason] += 1
         else:
             rows.append(row)
             labels.append(label)
     kept = np.array(rows, np.int64)
-    is_validation = _uniform_hash(fragment.key, kept) < source.validation_fraction
-    return FragmentScan(fragment, kept, tuple(labels), dropped, is_validation)
+    num_validation = int(is_validation.sum())
+    return FragmentScan(
+        fragment, kept, tuple(labels), is_validation[kept], num_validation, *dropped
+    )
 
 
 def _fault(label: str, text: TextConfig, num_columns: int | None, keep_all: bool) -> str:
@@ -197,37 +261,50 @@ def columns_needed(label: str) -> int:
     return len(label) + sum(a == b for a, b in pairwise(label))
 
 
-def _enough(fragments: list[Fragment], limit: int | None, seed: int) -> list[Fragment]:
-    """Return fragments in random order, twice as many rows as `limit` wants; all without one."""
-    if limit is None:
-        return fragments
-    order = np.random.default_rng(seed).permutation(len(fragments))
-    chosen, num_rows = [], 0
-    for i in order:
-        if num_rows >= 2 * limit:
-            break
-        chosen.append(fragments[i])
-        num_rows += fragments[i].num_rows
-    return chosen
+def _scan_until_full(
+    fragments: list[Fragment],
+    parts: Sequence[_Part],
+    seed: int,
+    scan: Callable[[Fragment], FragmentScan],
+    parallel_map: ParallelMap,
+) -> list[FragmentScan]:
+    """Scan fragments in random order until every part has its rows; all where one has no limit.
+
+    The order does not depend on `parts`: more fragments than a part needs do not change its rows.
+    """
+    limits = [part.limit for part in parts if part.limit is not None]
+    if len(limits) < len(parts):
+        return list(parallel_map(scan, fragments))
+    waiting = _shuffled(fragments, seed)[::-1]
+    scans: list[FragmentScan] = []
+    wave_rows = 2 * max(limits)
+    while waiting and not all(part.is_full(scans) for part in parts):
+        wave, num_rows = [], 0
+        while waiting and num_rows < wave_rows:
+            wave.append(waiting.pop())
+            num_rows += wave[-1].num_rows
+        scans += parallel_map(scan, wave)
+        wave_rows *= 2
+    return scans
+
+
+def _shuffled(fragments: list[Fragment], seed: int) -> list[Fragment]:
+    return [fragments[i] for i in np.random.default_rng(seed).permutation(len(fragments))]
 
 
 def _collect(
-    scans: list[FragmentScan], source: SourceConfig, limit: int | None, *, wants_validation: bool
+    fragments: list[Fragment], scans: list[FragmentScan], part: _Part, seed: int
 ) -> tuple[SubsetIndex, SubsetReport]:
     report = SubsetReport()
-    is_shared = source.validation_fraction > 0  # both subsets come from the same rows
-    picks = []
     for scan in scans:
-        is_wanted = np.ones(len(scan.rows), bool)
-        if is_shared:
-            is_wanted = scan.is_validation == wants_validation
-        picks.append((scan.fragment, scan.rows[is_wanted]))
-        if is_shared and wants_validation:  # what was dropped is the training part's account
-            report.num_seen += int(is_wanted.sum())
-        else:
-            report.dropped.update(scan.dropped)
-            report.num_seen += scan.fragment.num_rows - int((~is_wanted).sum())
-    index = _limit(picks, limit, source.seed)
+        num_seen, dropped = scan.fragment.num_rows, scan.dropped
+        if part.is_validation is not None:
+            num_seen -= scan.num_validation
+        if part.is_validation:
+            num_seen, dropped = scan.num_validation, scan.dropped_of_validation
+        report.num_seen += num_seen
+        report.dropped.update(dropped)
+    index = _choose(fragments, scans, part, seed)
     report.num_kept = index.num_rows
     scan_of = {scan.fragment: scan for scan in scans}
     num_chars, num_columns = [], []
@@ -237,14 +314,25 @@ def _collect(
         for label in labels:
             report.characters.update(label)
             report.lengths[len(label)] += 1
-        num_chars.append(np.array([len(label) for label in labels], np.uint16))
-        num_columns.append(np.array([columns_needed(label) for label in labels], np.uint16))
+        num_chars.append(_lengths(len(label) for label in labels))
+        num_columns.append(_lengths(columns_needed(label) for label in labels))
     index = SubsetIndex(index.fragments, index.rows, tuple(num_chars), tuple(num_columns))
     return index, report
 
 
-def _limit(picks: Iterable[tuple[Fragment, Rows]], limit: int | None, seed: int) -> SubsetIndex:
-    chosen = list(_take(picks, limit, seed))
+def _lengths(numbers: Iterable[int]) -> Lengths:
+    """Return counts in two bytes; only labels that are not trained on can have more."""
+    return np.array([min(number, 65_535) for number in numbers], np.uint16)
+
+
+def _choose(
+    fragments: list[Fragment], scans: list[FragmentScan], part: _Part, seed: int
+) -> SubsetIndex:
+    """Take all rows of a part, or whole fragments in random order and then random rows."""
+    scan_of = {scan.fragment: scan for scan in scans}
+    order = fragments if part.limit is None else _shuffled(fragments, seed)
+    picks = ((f, part.rows(scan_of[f])) for f in order if f in scan_of)
+    chosen = list(_take(picks, part.limit, seed))
     return SubsetIndex(tuple(f for f, _ in chosen), tuple(rows for _, rows in chosen))
 
 

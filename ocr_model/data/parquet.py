@@ -1,5 +1,6 @@
 """Word images in Parquet, on a disk, in a bucket, or on the Hub."""
 
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
@@ -27,19 +28,23 @@ def list_row_groups(
         name_prefix: Take only files whose name starts so.
 
     Raises:
-        DatasetError: A path is missing, is not Parquet, or holds no file of that name.
+        DatasetError: A path is missing, is not Parquet, or holds no file of that name; or there is
+            no row.
     """
     if not paths:
         raise DatasetError(
             "data.path names no file; give one, or several as [a.parquet, b.parquet]"
         )
     files = [file for path in paths for file in _list_files(path, name_prefix)]
+    twice = [place for place, n in Counter(map(_identity, files)).items() if n > 1]
+    if twice:
+        raise DatasetError(f"{twice[0]} is listed twice in data.path; its rows would count double")
     with ThreadPoolExecutor(16) as pool:  # footers of a remote dataset are a round trip each
-        return [
-            fragment
-            for group in pool.map(partial(_row_groups, columns=columns), files)
-            for fragment in group
-        ]
+        groups = list(pool.map(partial(_row_groups, columns=columns), files))
+    fragments = [fragment for group in groups for fragment in group]
+    if not any(fragment.num_rows for fragment in fragments):
+        raise DatasetError(f"{', '.join(paths)} is empty: there is no row in it")
+    return fragments
 
 
 def read_labels(fragment: Fragment, column: str) -> list[str | None]:
@@ -78,6 +83,13 @@ def filesystem_of(path: str) -> tuple[fs.FileSystem, str]:
     except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(f"cannot open {path}: {error}") from error
     return filesystem, inner
+
+
+def _identity(uri: str) -> str:
+    filesystem, path = filesystem_of(uri)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        return str(Path(path).resolve())
+    return f"{uri.partition('://')[0]}://{path}"
 
 
 def _list_files(path: str, name_prefix: str) -> list[str]:
@@ -139,3 +151,38 @@ def _require_columns(file: pq.ParquetFile, uri: str, columns: tuple[str, str]) -
             f"{uri} has no column {missing[0]!r}; it has {file.schema_arrow.names}. Name the "
             "columns by data.image_column and data.label_column"
         )
+    image, label = (file.schema_arrow.field(name).type for name in columns)
+    if not _holds_images(image):
+        raise DatasetError(
+            f"column {columns[0]!r} of {uri} holds {image}; images are binary, or a struct with a "
+            "binary field 'bytes'. Name the column by data.image_column"
+        )
+    if not _holds_text(label):
+        raise DatasetError(
+            f"column {columns[1]!r} of {uri} holds {label}; labels are text or numbers. Name the "
+            "column by data.label_column"
+        )
+
+
+def _holds_images(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        place = kind.get_field_index("bytes")
+        return place >= 0 and _is_binary(kind.field(place).type)
+    return _is_binary(kind)
+
+
+def _holds_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return not pa.types.is_nested(kind) and (pa.types.is_null(kind) or not _is_binary(kind))
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    tests = (
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_binary_view,
+        pa.types.is_fixed_size_binary,
+        pa.types.is_null,  # a column without any value
+    )
+    return any(test(kind) for test in tests)

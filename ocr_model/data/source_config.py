@@ -23,10 +23,10 @@ class SourceConfig(Config, ABC):
     """What every source has."""
 
     limit: PositiveInt | None = None
-    """Use at most this many training samples (whole fragments in random order, then random rows);
-    jobs/evaluate.py limits what it reads by the same setting."""
+    """Use at most this many training samples (whole fragments in random order, then random rows).
+    Validation does not change by it. jobs/evaluate.py limits what it reads by the same setting."""
     validation_limit: PositiveInt | None = 10_000
-    """Use at most this many validation samples."""
+    """Use at most this many validation samples; jobs/evaluate.py with subset=validation too."""
     validation_fraction: NonNegativeFloat = Field(0.0, lt=1)
     """Share of the rows set apart for validation, chosen by a hash of file name and row number:
     the same rows on every machine. For sources without a validation part of their own."""

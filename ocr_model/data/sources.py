@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ocr_model.data import folders, hub_datasets, parquet
 from ocr_model.data.fragments import Fragment, Rows, Sample
@@ -31,6 +31,12 @@ class ParquetSource(SourceConfig):
     """`struct<bytes, path>` (the Hub's image type) or binary."""
     label_column: str = "label"
 
+    @model_validator(mode="after")
+    def _has_one_validation_part(self) -> "ParquetSource":
+        if self.validation_path is not None and self.validation_fraction:
+            raise ValueError("validation_path and validation_fraction exclude each other")
+        return self
+
     def fragments(self, subset: Subset) -> list[Fragment]:
         """List row groups."""
         columns = (self.image_column, self.label_column)
@@ -38,10 +44,6 @@ class ParquetSource(SourceConfig):
             return parquet.list_row_groups(_as_list(self.path), columns)
         if self.validation_path is None:
             return []
-        if self.validation_fraction:
-            raise ConfigError(
-                "data.validation_path and data.validation_fraction exclude each other"
-            )
         return parquet.list_row_groups(_as_list(self.validation_path), columns)
 
     def labels(self, fragment: Fragment) -> Sequence[str | None]:

@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from rich.progress import track
 
+from ocr_model.charset import Normalization
 from ocr_model.config import Config
 from ocr_model.data.fragments import SubsetIndex
 from ocr_model.data.index import index_for_evaluation
@@ -33,7 +34,8 @@ class EvaluateConfig(Config):
     data: DataConfig = SyntheticSource()
     subset: Literal["all", "train", "validation"] = "all"
     """With data.validation_fraction, or a source that has parts: which to read. `all` is every row
-    of the source (of `synthetic`: its validation words)."""
+    of the source (of `synthetic`: its validation words). `validation` is the rows that training
+    with the same `data` validates on, up to data.validation_limit; the others, up to data.limit."""
     batch_size: PositiveInt = 128
     device: str | None = None
     """`cpu`, `cuda`, `cuda:1` ...; null: a GPU where there is one."""
@@ -41,6 +43,21 @@ class EvaluateConfig(Config):
     """Parquet file for the result of every word; null: none."""
     max_unreadable: float = Field(0.01, ge=0, le=1)
     """Share of unreadable images above which the evaluation fails."""
+
+    @model_validator(mode="after")
+    def _limits_have_effect(self) -> "EvaluateConfig":
+        default = type(self.data).model_fields["validation_limit"].default
+        if self.subset == "validation" and self.data.limit is not None:
+            raise ValueError(
+                f"data.limit={self.data.limit} is of the training part and has no effect on "
+                "subset=validation; set data.validation_limit"
+            )
+        if self.subset != "validation" and self.data.validation_limit != default:
+            raise ValueError(
+                f"data.validation_limit={self.data.validation_limit} has no effect on "
+                f"subset={self.subset}; set data.limit"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -68,7 +85,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
         ConfigError: A setting has no effect.
     """
     recognizer = Recognizer.load(config.model, device=config.device)
-    index = _index(config)
+    index = _index(config, recognizer.info.normalization)
     _warm_up(recognizer, config.batch_size)
     results: list[WordResult] = []
     seconds = 0.0
@@ -86,7 +103,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
             f"max_unreadable={config.max_unreadable}: {listed}"
         )
     if config.output is not None:
-        write_results(results, Path(config.output))
+        write_results(results, Path(config.output).expanduser())
     counts = count_readings([r.truth for r in results], [r.prediction.text for r in results])
     return _figures(counts, len(unread), len(results) / seconds)
 
@@ -129,14 +146,18 @@ _RESULT_SCHEMA = pa.schema(
 _UNREAD = Prediction("", 0.0, ())
 
 
-def _index(config: EvaluateConfig) -> SubsetIndex:
-    if isinstance(config.data, SyntheticSource):
-        if config.subset == "train":
-            raise ConfigError(
-                "of synthetic, only the validation words are read: subset=train has no effect"
-            )
-        return index_for_evaluation(config.data, "validation")
-    return index_for_evaluation(config.data, None if config.subset == "all" else config.subset)
+def _index(config: EvaluateConfig, normalization: Normalization) -> SubsetIndex:
+    if config.subset == "validation":  # the rows of training, which drops what has no characters
+        return index_for_evaluation(config.data, "validation", normalization)
+    if not isinstance(config.data, SyntheticSource):
+        return index_for_evaluation(config.data, None if config.subset == "all" else "train")
+    if config.subset == "train":
+        raise ConfigError(
+            "of synthetic, only the validation words are read: subset=train has no effect"
+        )
+    return index_for_evaluation(
+        config.data.replace(validation_limit=config.data.limit), "validation"
+    )
 
 
 def _samples(

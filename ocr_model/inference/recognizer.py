@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from PIL import Image
 
 from ocr_model.bundle import Bundle, load_bundle
 from ocr_model.decoding.readings import Prediction, to_predictions
+from ocr_model.errors import ConfigError
 from ocr_model.image import ImageInput, decode_image, fit_image
 
 
@@ -16,10 +18,14 @@ class Recognizer:
     """Reads words with a bundle."""
 
     def __init__(self, bundle: Bundle, *, device: str | torch.device = "cpu") -> None:
-        """Put the bundle's model on `device`."""
+        """Put the bundle's model on `device`.
+
+        Raises:
+            ConfigError: There is no such device here.
+        """
         self.info = bundle.info
         self.charset = bundle.charset
-        self.device = torch.device(device)
+        self.device = _usable(device)
         self._model = bundle.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
 
     @classmethod
@@ -28,6 +34,7 @@ class Recognizer:
 
         Raises:
             BundleError: The folder is incomplete, altered or of another kind.
+            ConfigError: There is no such device here.
         """
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -42,7 +49,12 @@ class Recognizer:
 
         Raises:
             ImageError: One of them is not a usable picture.
+            TypeError: `images` is one picture, not a list.
         """
+        given: object = images  # bytes are a sequence too, of ints
+        is_picture = isinstance(given, np.ndarray) and given.ndim != 4
+        if is_picture or isinstance(given, bytes | bytearray | memoryview | str | Image.Image):
+            raise TypeError(f"read takes a list of images, got one {type(given).__name__}")
         predictions: list[Prediction] = []
         for start in range(0, len(images), batch_size):
             fitted = [
@@ -64,3 +76,16 @@ class Recognizer:
         )
         readings = self._model.decode(features, max_chars=self.info.max_chars)
         return to_predictions(readings, self.charset)
+
+
+def _usable(wanted: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(wanted)
+        torch.zeros(1, device=device).cpu()  # a name says nothing: the device must also compute
+    except (RuntimeError, AssertionError) as error:  # the latter of a torch built without CUDA
+        found = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(
+            f"device {str(wanted)!r} cannot be used here; there is {', '.join(found)} ({reason})"
+        ) from error
+    return device

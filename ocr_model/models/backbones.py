@@ -23,6 +23,28 @@ _LAYOUTS: dict[ResNetName, tuple[type[BasicBlock] | type[Bottleneck], list[int]]
 }
 
 
+_STEM_CHANNELS = 64
+_FEWEST_CHANNELS = 16
+
+
+def require_enough_channels(width: float) -> None:
+    """Refuse layers that this torch computes wrongly.
+
+    Seen with torch 2.15 on a CPU, where oneDNN computes: with a width of 0.125, which makes layers
+    of 8 channels, the backward pass over batches of changing size corrupts native memory.
+
+    Raises:
+        ConfigError: A layer would have fewer channels.
+    """
+    channels = int(_STEM_CHANNELS * width)
+    if channels < _FEWEST_CHANNELS:
+        raise ConfigError(
+            f"backbone width {width} makes layers of {channels} channels, at least "
+            f"{_FEWEST_CHANNELS} (width {_FEWEST_CHANNELS / _STEM_CHANNELS}) are needed: with 8, "
+            "training corrupted memory in torch's oneDNN kernels"
+        )
+
+
 class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
     """A ResNet without its classifier, cut after any layer, with strides of choice.
 
@@ -48,12 +70,16 @@ class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
             num_layers: How many of the four layers are kept.
             weights: None for random ones, `imagenet` for torchvision's (downloaded once), or the
                 path of a state dict of torchvision's form.
+
+        Raises:
+            ConfigError: The layers would be too narrow, or the weights do not fit.
         """
+        require_enough_channels(width)
         self._width = width  # read by _make_layer, which super().__init__ calls
         block, layout = _LAYOUTS[name]
         super().__init__(block, layout)
         self.fc = nn.Identity()  # DDP must not see unused weights
-        self.num_channels = int(64 * 2 ** (num_layers - 1) * width) * block.expansion
+        self.num_channels = int(_STEM_CHANNELS * 2 ** (num_layers - 1) * width) * block.expansion
         if weights is not None:
             if width != 1.0 or name == "resnet10":
                 raise ConfigError(f"no pretrained weights exist for {name} of width {width}")
@@ -136,7 +162,7 @@ def text_strides(preset: Literal["text", "untouched"]) -> dict[str, Stride]:
 def _state_dict(name: ResNetName, weights: str) -> dict[str, Tensor]:
     if weights != "imagenet":
         try:
-            state: dict[str, Tensor] = torch.load(Path(weights), weights_only=True)
+            state: dict[str, Tensor] = torch.load(Path(weights).expanduser(), weights_only=True)
         except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
             raise ConfigError(f"cannot read pretrained weights {weights}: {error}") from error
     else:

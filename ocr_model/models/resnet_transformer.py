@@ -24,6 +24,7 @@ from ocr_model.models.backbones import (
     ResNetBackbone,
     ResNetName,
     horizontal_stride,
+    require_enough_channels,
     text_strides,
 )
 from ocr_model.models.interface import (
@@ -45,7 +46,7 @@ class ResNetTransformerConfig(NamedModelConfig):
     backbone: ResNetName = "resnet50"
     """Which ResNet; resnet10 has one block per layer and no pretrained weights."""
     backbone_width: PositiveFloat = 1.0
-    """Factor on the backbone's channels."""
+    """Factor on the backbone's channels; at least 0.25."""
     strides: Literal["text", "untouched"] = "text"
     """text: 32x128 becomes 2x32 = 64 tokens. untouched: ImageNet's strides, 1x4 = 4 tokens."""
     pretrained: str | None = None
@@ -76,6 +77,7 @@ class ResNetTransformerConfig(NamedModelConfig):
                 f"decode_with={self.decode_with} reads with a head that is not built where "
                 f"{self.decode_with}_weight is 0"
             )
+        require_enough_channels(self.backbone_width)
         if self.hidden % 4 or self.hidden % self.num_heads:
             raise ValueError(
                 f"hidden {self.hidden} must be a multiple of num_heads {self.num_heads}, and of 4"

@@ -1,5 +1,6 @@
 """All settings of a training run."""
 
+import re
 from typing import Literal
 
 from pydantic import (
@@ -8,6 +9,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
@@ -30,10 +32,20 @@ Monitor = Literal["cer", "word_accuracy", "word_accuracy_exact", "loss"]
 class RunConfig(Config):
     """Where results go. The same name again resumes."""
 
-    name: str = Field("quickstart", pattern=r"^\w[\w.-]*$")
+    name: str = "quickstart"
     """Letters, digits, `_`, and behind the first `.` and `-`."""
-    storage: str = "runs"
+    storage: str = Field("runs", min_length=1)
     """Folder or bucket that all workers see."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_file_name(cls, name: str) -> str:
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise ValueError(
+                f"{name!r} cannot be a folder's name; take letters, digits and _, and behind the "
+                "first character . and - too"
+            )
+        return name
 
 
 class OptimizerConfig(Config):
@@ -59,6 +71,15 @@ class TeacherForcingConfig(Config):
     start: float = Field(1.0, ge=0, le=1)
     end: float = Field(1.0, ge=0, le=1)
     """Reached in the last epoch; the probability falls linearly by epoch."""
+
+    @model_validator(mode="after")
+    def _falls(self) -> "TeacherForcingConfig":
+        if self.end > self.start:
+            raise ValueError(
+                f"end {self.end} is above start {self.start}; teacher forcing falls, so that the "
+                "decoder learns to go on from its own predictions"
+            )
+        return self
 
 
 class TrainingConfig(Config):
@@ -98,6 +119,15 @@ class TrainingConfig(Config):
     """Samples that one data task loads."""
     max_unreadable: float = Field(0.01, ge=0, le=1)
     """Share of unreadable images in an epoch above which the run fails."""
+
+    @model_validator(mode="after")
+    def _freezing_ends(self) -> "TrainingConfig":
+        if self.frozen_encoder_epochs > self.epochs:
+            raise ValueError(
+                f"frozen_encoder_epochs {self.frozen_encoder_epochs} goes beyond epochs "
+                f"{self.epochs}; {self.epochs} trains the rest only"
+            )
+        return self
 
 
 class ScalingConfig(Config):

@@ -5,6 +5,7 @@ import shlex
 from types import TracebackType
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -38,14 +39,22 @@ def evaluate_command(config: TrainConfig, bundle: str) -> str:
     given = data.model_dump(mode="json", exclude_defaults=True, exclude={"source", "limit"})
     if isinstance(data, SyntheticSource):
         given |= {"seed": data.seed + 1}
+        given.pop("validation_limit", None)  # all of the new words are read
     else:
         settings["subset"] = "validation"
     settings |= {f"data.{name}": value for name, value in given.items()}
-    texts = (
-        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
-        for name, value in settings.items()
-    )
+    texts = (f"{name}={_as_yaml(value)}" for name, value in settings.items())
     return shlex.join(["uv", "run", "jobs/evaluate.py", "--set", *texts])
+
+
+def _as_yaml(value: object) -> str:
+    """Return what an override must say to mean `value`."""
+    quoted = json.dumps(value, ensure_ascii=False)
+    try:
+        is_plain = isinstance(value, str) and yaml.safe_load(value) == value
+    except yaml.YAMLError:
+        return quoted
+    return str(value) if is_plain else quoted
 
 
 class TrainingConsole:

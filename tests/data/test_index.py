@@ -158,6 +158,21 @@ def test_a_validation_part_of_which_every_label_is_dropped_is_an_error(source_of
         index_dataset(source_of(["a"], held_out=["?"]), TextConfig())
 
 
+def test_a_file_without_rows_is_empty(source_of: Writer) -> None:
+    source = source_of([], validation_fraction=0.1)
+    with pytest.raises(DatasetError, match=r"words\.parquet is empty: there is no row in it"):
+        index_dataset(source, TextConfig())
+    with pytest.raises(DatasetError, match=r"words\.parquet is empty"):
+        index_for_evaluation(source, None)
+
+
+def test_a_fraction_that_sets_nothing_apart_says_what_to_do(source_of: Writer) -> None:
+    source = source_of(["a", "b"], validation_fraction=1e-6)
+    message = r"the validation part is empty: data\.validation_fraction=1e-06 of so few rows"
+    with pytest.raises(DatasetError, match=message):
+        index_dataset(source, TextConfig())
+
+
 def test_a_dataset_without_a_validation_part_is_an_error_that_names_the_remedy(
     source_of: Writer,
 ) -> None:
@@ -195,9 +210,60 @@ def test_evaluation_of_a_subset_reads_the_rows_that_training_set_apart(source_of
 
 
 def test_evaluation_is_limited_too(source_of: Writer) -> None:
-    source = source_of(_words(100), validation_fraction=0.5, limit=9)
+    source = source_of(_words(100), validation_fraction=0.5, limit=9, validation_limit=8)
     assert index_for_evaluation(source, None).num_rows == 9
-    assert index_for_evaluation(source, "validation").num_rows == 9
+    assert index_for_evaluation(source, "train").num_rows == 9
+    assert index_for_evaluation(source, "validation").num_rows == 8
+
+
+def test_long_labels_leave_the_training_part_only(source_of: Writer) -> None:
+    source = source_of([*_words(100), *["long" * 9] * 100], validation_fraction=0.5)
+    index = index_dataset(source, TextConfig(max_chars=9), num_columns=9)
+    everything = index_dataset(source, TextConfig(max_chars=99))
+    assert _rows(index.validation) == _rows(everything.validation)
+    assert index.reports["validation"].lengths[36] > 30
+    assert index.reports["validation"].dropped == Counter()
+    assert index.reports["train"].lengths == Counter({4: index.train.num_rows})
+    assert index.reports["train"].dropped.keys() == {"label_too_long"}
+    assert sum(report.num_seen for report in index.reports.values()) == 200
+
+
+def test_rows_set_apart_are_dropped_to_their_own_account(source_of: Writer) -> None:
+    source = source_of(["a", "?"] * 100, validation_fraction=0.25)
+    for report in index_dataset(source, TextConfig()).reports.values():
+        assert report.dropped["empty_label"] > 10
+        assert report.num_seen == report.num_kept + report.dropped["empty_label"]
+
+
+def test_a_training_limit_does_not_change_the_validation_part(source_of: Writer) -> None:
+    source = source_of(_words(400), validation_fraction=0.25, validation_limit=30)
+    expected = _rows(index_dataset(source, TextConfig()).validation)
+    assert len(expected) == 30
+    for limit in (1, 20, 200):
+        limited = index_dataset(source.replace(limit=limit), TextConfig())
+        assert _rows(limited.validation) == expected
+        assert limited.train.num_rows == limit
+    assert _rows(index_for_evaluation(source, "validation")) == expected
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.9])
+def test_a_limit_is_met_though_most_rows_are_dropped(source_of: Writer, fraction: float) -> None:
+    held_out = None if fraction else ["a"]
+    labels = [label for word in _words(100) for label in [*["toolong"] * 9, word]]
+    source = source_of(labels, held_out, validation_fraction=fraction, limit=8, validation_limit=5)
+    assert index_dataset(source, TextConfig(max_chars=5)).train.num_rows == 8
+
+
+def test_a_limit_ends_the_scan_of_a_large_dataset(source_of: Writer) -> None:
+    source = source_of(_words(900), validation_fraction=0.5, limit=8, validation_limit=5)
+    scanned: list[object] = []
+
+    def counting(scan: Callable[..., object], parts: list[object]) -> list[object]:
+        scanned.extend(parts)
+        return [scan(part) for part in parts]
+
+    index_dataset(source, TextConfig(), parallel_map=counting)  # type: ignore[arg-type]  # looser
+    assert len(scanned) < 9
 
 
 def test_evaluation_without_rows_is_an_error(source_of: Writer) -> None:

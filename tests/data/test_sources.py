@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
+from ocr_model.data import folders
 from ocr_model.data.fragments import Fragment, Sample
 from ocr_model.data.parquet import filesystem_of
 from ocr_model.data.source_config import SourceConfig, Subset
@@ -102,9 +104,17 @@ def test_the_validation_part_of_parquet_is_its_own_path(
     validation = str(write_words(tmp_path / "b.parquet", ["b"]))
     assert _parquet(path=train).fragments("validation") == []
     assert _labels(_parquet(path=train, validation_path=validation), "validation") == ["b"]
-    both = _parquet(path=train, validation_path=validation, validation_fraction=0.1)
-    with pytest.raises(ConfigError, match="exclude each other"):
-        both.fragments("validation")
+    with pytest.raises(ValidationError, match="exclude each other"):
+        _parquet(path=train, validation_path=validation, validation_fraction=0.1)
+
+
+def test_a_file_that_is_listed_twice_is_an_error(
+    tmp_path: Path, write_words: Callable[..., Path]
+) -> None:
+    path = write_words(tmp_path / "a.parquet", ["a"])
+    for other in (str(path), str(tmp_path), path.as_uri(), f"{tmp_path}/../{tmp_path.name}"):
+        with pytest.raises(DatasetError, match=r"a\.parquet is listed twice"):
+            _parquet(path=[str(path), other]).fragments("train")
 
 
 def test_a_missing_column_names_those_that_are_there(
@@ -113,6 +123,26 @@ def test_a_missing_column_names_those_that_are_there(
     source = _parquet(path=str(write_words(tmp_path / "a.parquet", ["a"])), label_column="text")
     with pytest.raises(DatasetError, match=r"no column 'text'; it has \['image', 'label'\]"):
         _labels(source)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        ([{"path": "a"}], ["a"], r"column 'image' of .* holds struct<path: string>; images are"),
+        ([{"bytes": 3}], ["a"], r"column 'image' of .* holds struct<bytes: int64>; images are"),
+        ([7], ["a"], r"column 'image' of .* holds int64; images are binary"),
+        (["path.png"], ["a"], r"column 'image' of .* holds string; images are binary"),
+        ([b"x"], [["a"]], r"column 'label' of .* holds list<.*>; labels are text"),
+        ([b"x"], [b"a"], r"column 'label' of .* holds binary; labels are text"),
+    ],
+)
+def test_a_column_of_the_wrong_kind_is_named(
+    tmp_path: Path, images: list[object], labels: list[object], message: str
+) -> None:
+    path = tmp_path / "words.parquet"
+    pq.write_table(pa.table({"image": images, "label": labels}), path)
+    with pytest.raises(DatasetError, match=message):
+        _parquet(path=str(path)).fragments("train")
 
 
 def test_a_file_that_is_not_parquet_is_named(tmp_path: Path) -> None:
@@ -234,6 +264,16 @@ def test_a_dataset_without_the_split_or_column_is_an_error(
         _labels(source.replace(label_column="text"))
 
 
+def test_columns_of_the_wrong_kind_are_errors(hub: Path) -> None:
+    table = pa.table({"image": [7], "label": [["a"]], "text": ["a"]})
+    pq.write_table(table, hub / "train-00000.parquet")
+    source = HuggingFaceSource(source="huggingface", path=str(hub))
+    with pytest.raises(DatasetError, match=r"column 'label' holds List.*labels are text"):
+        _labels(source)
+    with pytest.raises(DatasetError, match=r"column 'image' holds Value.*no images"):
+        _samples(source.replace(label_column="text"))
+
+
 def test_a_dataset_that_is_not_there_is_an_error(hub: Path) -> None:
     source = HuggingFaceSource(source="huggingface", path=str(hub / "none"))
     with pytest.raises(DatasetError, match="cannot load split 'train'"):
@@ -321,6 +361,41 @@ def test_images_of_the_validation_folder_are_not_trained_on(
         (tmp_path / folder / f"{name}.png").write_bytes(plain_picture())
     assert _labels(_folder(tmp_path)) == ["a"]
     assert _labels(_folder(tmp_path), "validation") == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\n1.png,a,b\n", "line 2 has more fields than the header.*double quotes"),
+        ("file,words,\n1.png,x,y,z\n", "line 2 has more fields"),
+        ("file,label\n,a\n", "an entry has no text but ''"),
+    ],
+)
+def test_a_ragged_list_is_an_error(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(DatasetError, match=rf"labels\.csv: {message}"):
+        _labels(_folder(tmp_path))
+
+
+def test_a_quoted_label_may_have_commas_and_a_row_may_lack_its_label(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text('file,label\n1.png,"a,b"\n2.png\n')
+    assert _labels(_folder(tmp_path)) == ["a,b", None]
+
+
+def test_a_list_as_label_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text(json.dumps({"1.png": ["a"]}))
+    with pytest.raises(DatasetError, match=r"labels\.json: an entry has no text but \['a'\]"):
+        _labels(_folder(tmp_path))
+
+
+def test_a_folder_without_images_says_so(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing to see")
+    with pytest.raises(DatasetError, match=r"no images in .* no list of labels and no file of"):
+        _folder(tmp_path).fragments("train")
+    (tmp_path / "labels.json").write_text("{}")
+    folders.list_images.cache_clear()
+    with pytest.raises(DatasetError, match=r"labels\.json is empty: it lists no image"):
+        _folder(tmp_path).fragments("train")
 
 
 def test_a_pattern_without_a_label_is_an_error(tmp_path: Path) -> None:

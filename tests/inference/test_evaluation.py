@@ -1,3 +1,4 @@
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,10 +6,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from ocr_model.config import load_config
+from ocr_model.data.index import index_dataset
+from ocr_model.data.loading import LocalData
 from ocr_model.errors import BundleError, ConfigError, DatasetError
 from ocr_model.inference.evaluation import EvaluateConfig, evaluate
 from ocr_model.training.config import TrainConfig
-from ocr_model.training.loop import TrainResult
+from ocr_model.training.console import evaluate_command
+from ocr_model.training.loop import TrainResult, train
+from ocr_model.training.run_folder import RunFolder
 
 WORDS = ["ab1", "Cd2", "xyz", "a b", "don't"] * 12  # some of them beyond the model's characters
 
@@ -113,6 +118,44 @@ def test_the_validation_subset_gives_the_figures_that_training_ended_with(
     assert figures["bleu"] == pytest.approx(trained_result.metrics["bleu"], abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["text.max_chars=4"],
+        ["model.name=crnn", "model.hidden=32"],  # of 64 pixels, 8 columns
+        ["data.limit=40", "data.validation_limit=null"],
+        ["data.validation_limit=15"],
+        ["data.validation_limit=15", "data.limit=40", "data.seed=3", "text.max_chars=4"],
+    ],
+    ids=["long labels", "few columns", "limit", "validation_limit", "all"],
+)
+def test_the_printed_command_gives_the_figures_that_training_ended_with(
+    overrides: list[str],
+    write_words: Callable[..., Path],
+    local_data: Callable[..., LocalData],
+    tmp_path: Path,
+) -> None:
+    words = [word for n in range(50) for word in (f"ab{n}", f"word{n}", f"aabbccdd{n}", "?!", "cd")]
+    common = [
+        f"run.storage={tmp_path}", "data.source=parquet", "data.validation_fraction=0.25",
+        f"data.path={write_words(tmp_path / 'w.parquet', words)}", "image.width=64",
+        "training.epochs=1", "training.batch_size=16", "training.precision=fp32",
+    ]  # fmt: skip
+    if "model.name=crnn" not in overrides:
+        common += ["model.backbone=resnet10", "model.backbone_width=0.25", "model.hidden=16"]
+        common += ["model.num_layers=1", "model.num_heads=2", "model.num_kv_heads=2"]
+    config = load_config(TrainConfig, None, [*common, *overrides])
+    columns = config.model.num_columns(config.image.width)
+    index = index_dataset(config.data, config.text, num_columns=columns)
+    folder = RunFolder(config.run.storage, config.run.name)
+    trained = train(config, index.charset, local_data(config, index), folder)
+    command = shlex.split(evaluate_command(config, f"{folder.address}/best"))
+    figures = evaluate(load_config(EvaluateConfig, None, command[command.index("--set") + 1 :]))
+    assert figures["num_words"] == trained.metrics["num_words"] > 10
+    for name in ("word_accuracy", "word_accuracy_exact", "cer", "wer", "ned"):
+        assert figures[name] == pytest.approx(trained.metrics[name], abs=1e-6), name
+
+
 def test_train_and_validation_subsets_share_no_word_and_miss_none(
     bundle_path: Path, trained_config: TrainConfig, tmp_path: Path
 ) -> None:
@@ -132,11 +175,45 @@ def test_synthetic_words_are_evaluated_without_any_file(bundle_path: Path) -> No
     assert evaluate(load_config(EvaluateConfig, None, overrides))["num_words"] == 20
 
 
+def test_a_tilde_is_the_home_folder_everywhere(
+    bundle_path: Path,
+    write_words: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "bundle").symlink_to(bundle_path)
+    write_words(tmp_path / "w.parquet", ["ab1"])
+    word = pq.read_table(tmp_path / "w.parquet").to_pylist()[0]["image"]["bytes"]
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "ab1.png").write_bytes(word)
+    for source, path in (("parquet", "~/w.parquet"), ("folder", "~/words")):
+        data = [f"data.source={source}", f"data.path={path}"]
+        output = f"output=~/{source}/out.parquet"
+        config = load_config(EvaluateConfig, None, ["model=~/bundle", output, *data])
+        assert evaluate(config)["num_words"] == 1
+        assert len(rows(tmp_path / source / "out.parquet")) == 1
+
+
 def test_a_missing_bundle_and_missing_data_say_so(bundle_path: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="nowhere"):
         evaluate(settings(tmp_path / "nowhere", tmp_path))
     with pytest.raises(DatasetError, match="nowhere"):
         evaluate(settings(bundle_path, tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["subset=validation", "data.limit=5"], r"data\.limit=5 .*no effect on subset=validation"),
+        (["data.validation_limit=5"], r"data\.validation_limit=5 has no effect on subset=all"),
+    ],
+)
+def test_a_limit_of_the_other_part_is_an_error(
+    bundle_path: Path, words: Path, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        settings(bundle_path, words, *overrides)
 
 
 def test_a_subset_that_the_data_does_not_have_is_an_error(bundle_path: Path, words: Path) -> None:

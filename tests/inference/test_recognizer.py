@@ -1,3 +1,4 @@
+import inspect
 import io
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from ocr_model import Prediction, Recognizer
 from ocr_model.data.index import DatasetIndex
 from ocr_model.data.loading import SampleLoader
 from ocr_model.data.order import sequential
-from ocr_model.errors import BundleError, ImageError
+from ocr_model.errors import BundleError, ConfigError, ImageError
 from ocr_model.image import decode_image, fit_image
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.loop import TrainResult
@@ -67,9 +68,26 @@ def test_what_is_no_picture_is_an_image_error(recognizer: Recognizer) -> None:
         recognizer.read([draw_pixels(), b"no picture"])
 
 
+@pytest.mark.parametrize("kind", ["bytes", "array", "picture"])
+def test_one_picture_in_place_of_a_list_is_an_error(recognizer: Recognizer, kind: str) -> None:
+    pixels = draw_pixels()
+    single = {"bytes": encode(pixels), "array": pixels, "picture": Image.fromarray(pixels)}[kind]
+    unchecked = inspect.unwrap(Recognizer.read)  # without the tests' own check of types
+    with pytest.raises(TypeError, match="read takes a list of images, got one"):
+        unchecked(recognizer, single)
+
+
 def test_a_folder_without_a_bundle_is_a_bundle_error(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"model\.json"):
         Recognizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:99", "meta", "cuda:x"])
+def test_a_device_that_is_not_there_is_named_with_those_that_are(
+    bundle_path: Path, device: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"device '{device}' cannot be used here; there is cpu"):
+        Recognizer.load(bundle_path, device=device)
 
 
 def test_the_same_bytes_give_the_same_model_input_as_in_training(

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision.models
+from pydantic import ValidationError
 
 from ocr_model.errors import ConfigError
 from ocr_model.image import ImageGeometry
@@ -15,6 +16,7 @@ from ocr_model.models.backbones import (
     text_strides,
 )
 from ocr_model.models.crnn import CRNNConfig
+from ocr_model.models.resnet_transformer import ResNetTransformerConfig
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +29,19 @@ def resnet18_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", ["resnet10", "resnet18", "resnet34", "resnet50"])
 def test_text_strides_keep_a_column_every_four_pixels(name: ResNetName) -> None:
-    backbone = ResNetBackbone(name, strides=text_strides("text"), width=0.125).eval()
+    backbone = ResNetBackbone(name, strides=text_strides("text"), width=0.25).eval()
     assert backbone.map_size(32, 128) == (2, 32)
     assert backbone(torch.zeros(1, 3, 32, 128)).shape == (1, backbone.num_channels, 2, 32)
     assert horizontal_stride(text_strides("text"), 4) == 4
+
+
+@pytest.mark.parametrize("width", [0.125, 0.24])
+def test_layers_so_narrow_that_torch_breaks_on_them_are_refused(width: float) -> None:
+    message = f"width {width} makes layers of .* channels, at least 16"
+    with pytest.raises(ConfigError, match=message):
+        ResNetBackbone("resnet10", strides={}, width=width)
+    with pytest.raises(ValidationError, match=message):
+        ResNetTransformerConfig(backbone_width=width)
 
 
 def test_untouched_strides_leave_four_tokens() -> None:
@@ -72,6 +83,11 @@ def test_crnn_takes_the_layers_that_it_keeps_from_a_whole_resnet(resnet18_file: 
     found, expected = model.state_dict(), torch.load(resnet18_file, weights_only=True)
     kept = [name for name in expected if not name.startswith(("fc.", "layer4."))]
     assert all(torch.equal(found[f"backbone.{name}"], expected[name]) for name in kept)
+
+
+def test_a_tilde_is_the_home_folder(resnet18_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(resnet18_file.parent))
+    ResNetBackbone("resnet18", strides={}, weights=f"~/{resnet18_file.name}")
 
 
 def test_a_missing_weights_file_is_a_config_error_that_names_it(tmp_path: Path) -> None:

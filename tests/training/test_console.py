@@ -23,6 +23,24 @@ def test_the_next_command_scores_the_bundle_on_the_data_of_the_run() -> None:
     )
 
 
+def test_the_next_command_names_the_rows_and_quotes_what_yaml_would_misread() -> None:
+    config = load_config(
+        TrainConfig,
+        None,
+        [
+            "data.source=folder",
+            "data.path='1984'",
+            "data.validation_fraction=0.1",
+            "data.validation_limit=7",
+            "data.limit=9",
+        ],
+    )
+    assert evaluate_command(config, "b").endswith(
+        "data.source=folder subset=validation data.validation_limit=7 data.validation_fraction=0.1 "
+        "'data.path=\"1984\"'"
+    )
+
+
 def test_the_next_command_of_rendered_words_draws_new_ones() -> None:
     assert evaluate_command(TrainConfig(), "b").endswith(
         "model=b data.source=synthetic data.seed=1"

@@ -172,7 +172,10 @@ RESUMED = {
     "bf16": (5, ["training.precision=bf16"]),
     "frozen_encoder": (3, ["training.frozen_encoder_epochs=1"]),
     "streams": (5, ["training.num_streams=4", "training.shuffle_rows=8"]),
-    "buckets_and_sampling": (7, [*BUCKETS, "training.teacher_forcing.start=0.6"]),
+    "buckets_and_sampling": (
+        7,
+        [*BUCKETS, "training.teacher_forcing.start=0.6", "training.teacher_forcing.end=0.6"],
+    ),
     "curriculum": (
         3,
         [
