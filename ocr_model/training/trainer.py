@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -91,7 +92,7 @@ def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainO
     Raises:
         OCRError: As the loop, and ClusterError where the cluster is too small.
     """
-    _require_lasting_storage(config.run.storage)
+    require_lasting_storage(config.run.storage)
     folder = RunFolder(config.run.storage, config.run.name)
     former = folder.read("config.yaml")
     if former is not None and folder.has(LAST):
@@ -133,6 +134,21 @@ def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainO
     return outcome
 
 
+def require_lasting_storage(storage: str) -> None:
+    """Refuse a storage that ends with the job.
+
+    Raises:
+        ConfigError: This process runs as a Ray job, and `storage` is a relative path.
+    """
+    is_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    is_lasting = "://" in storage or Path(storage).expanduser().is_absolute()
+    if is_job and not is_lasting:
+        raise ConfigError(
+            f"run.storage={storage} is relative to the copy of the working directory that Ray made "
+            "for this job and deletes; give a folder that all nodes see, or a bucket"
+        )
+
+
 def require_resources(scaling: ScalingConfig) -> tuple[int, dict[str, float]]:
     """Return the number of workers and what each asks for.
 
@@ -160,15 +176,6 @@ def require_resources(scaling: ScalingConfig) -> tuple[int, dict[str, float]]:
                 "nodes, or set scaling.wait_seconds where an autoscaler adds them"
             )
         time.sleep(1)
-
-
-def _require_lasting_storage(storage: str) -> None:
-    is_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    if is_job and "://" not in storage and not os.path.isabs(storage):  # noqa: PTH117  # or a URI
-        raise ConfigError(
-            f"run.storage={storage} is relative to the copy of the working directory that Ray made "
-            "for this job and deletes; give a folder that all nodes see, or a bucket"
-        )
 
 
 def _missing(num_workers: int, request: dict[str, float]) -> str:

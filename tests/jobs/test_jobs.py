@@ -10,7 +10,9 @@ import psutil
 import pytest
 
 from ocr_model.config import load_config
-from ocr_model.training.config import TrainConfig
+from ocr_model.errors import ConfigError
+from ocr_model.training.config import RunConfig, TrainConfig
+from ocr_model.training.trainer import require_lasting_storage
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*.yaml"))
@@ -49,6 +51,27 @@ def _is_running(pid: int) -> bool:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_loads(path: Path) -> None:
     assert load_config(TrainConfig, path).run.name
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_job_takes_the_storage_that_a_config_names(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    storage = load_config(TrainConfig, path).run.storage
+    if storage != RunConfig().storage:
+        require_lasting_storage(storage)
+    else:
+        with pytest.raises(ConfigError, match=r"run\.storage=runs is relative"):
+            require_lasting_storage(storage)
+
+
+@pytest.mark.parametrize("storage", ["s3://bucket/runs", "~/runs", "/mnt/runs"])
+def test_a_job_takes_a_bucket_and_an_absolute_folder(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    require_lasting_storage(storage)
 
 
 def test_no_config_names_a_folder_outside_the_project() -> None:
