@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -226,7 +227,8 @@ def _fit(
         ),
     )
     try:
-        result = trainer.fit()
+        with _interruptible():
+            result = trainer.fit()
     except ray.train.TrainingFailedError as error:
         failures = getattr(error, "worker_failures", {})
         for failure in failures.values():
@@ -237,6 +239,23 @@ def _fit(
             f"from the last checkpoint. {error}"
         ) from error
     return dict(result.return_value)  # type: ignore[attr-defined]  # of Train V2; the stub is V1's
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C arrive as KeyboardInterrupt.
+
+    Ray Train handles it by ending the workers and then this process, without a word, and leaves
+    its handler behind.
+    """
+    former = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
+    finally:
+        if threading.current_thread() is threading.main_thread():  # no other may, Ray's neither
+            signal.signal(signal.SIGINT, former)
 
 
 def _train_worker(setup: dict[str, Any]) -> dict[str, Any]:

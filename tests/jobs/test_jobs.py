@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,18 +151,22 @@ def test_up_twice_is_refused_and_the_cluster_stays(cluster: dict[str, str]) -> N
     assert all(_is_running(int(pid)) for pid in pids)
 
 
-def test_ctrl_c_ends_a_local_run_and_leaves_no_process(tmp_path: Path) -> None:
+def test_ctrl_c_in_training_says_how_to_go_on_and_leaves_no_process(tmp_path: Path) -> None:
+    long = ["run.name=long", *TINY, "training.epochs=200", "training.checkpoint_every_steps=1"]
     process = subprocess.Popen(
-        [sys.executable, "jobs/train.py", "--set", f"run.storage={tmp_path}", *TINY],
+        [sys.executable, "jobs/train.py", "--set", f"run.storage={tmp_path}", *long],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert process.stdout is not None
-    while not process.stdout.readline().startswith("validation:"):
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "long" / "last.pt").exists():
         assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "the same command goes on" in errors
+    assert "Traceback" not in errors
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
