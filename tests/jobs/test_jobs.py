@@ -99,6 +99,14 @@ def test_a_missing_bundle_is_one_clear_line(tmp_path: Path) -> None:
     assert "Traceback" not in finished.stderr
 
 
+def _require_only_loopback(pids: list[int]) -> None:
+    """Ray binds its gRPC ports, behind the token, to all addresses; no port to ours alone."""
+    own = {a.address for at in psutil.net_if_addrs().values() for a in at} - {"127.0.0.1", "::1"}
+    for process in [p for pid in pids for p in psutil.Process(pid).children(recursive=True)]:
+        listening = (c.laddr for c in process.net_connections("tcp") if c.status == "LISTEN")
+        assert own.isdisjoint(address.ip for address in listening)
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     environment = {
@@ -109,6 +117,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     assert started.returncode == 0, started.stderr
     assert "2 nodes are up" in started.stderr
     pids = [int(pid) for pid in (Path(environment["OCR_CLUSTER_DIR"]) / "pids").read_text().split()]
+    _require_only_loopback(pids)
     yield environment
     ended = _run("cluster/local.sh", "down", **environment)
     assert ended.returncode == 0, ended.stderr
@@ -141,6 +150,21 @@ def test_a_relative_storage_in_a_submitted_job_is_refused(cluster: dict[str, str
     submitted = _run("cluster/local.sh", "submit", "python", "jobs/train.py", **cluster)
     assert submitted.returncode != 0
     assert "run.storage" in submitted.stdout + submitted.stderr
+
+
+def test_a_node_that_does_not_start_is_told_at_once_with_its_log(tmp_path: Path) -> None:
+    (tmp_path / "ray").write_text("#!/bin/sh\necho the port is taken\nexit 3\n")
+    (tmp_path / "ray").chmod(0o755)
+    environment = {
+        "OCR_CLUSTER_DIR": str(tmp_path / "state"),
+        "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    began = time.monotonic()
+    started = _run("cluster/local.sh", "up", "1", **environment)
+    assert started.returncode == 1
+    assert time.monotonic() - began < 30
+    assert "the end of head.log:\nthe port is taken" in started.stderr
+    assert not (tmp_path / "state").exists()
 
 
 def test_up_twice_is_refused_and_the_cluster_stays(cluster: dict[str, str]) -> None:
