@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ocr_model.bundle import BundleInfo, serialize_bundle
 from ocr_model.charset import Charset
 from ocr_model.data.loading import Batch
-from ocr_model.errors import CheckpointError, NonFiniteLossError, OCRError
+from ocr_model.errors import CheckpointError, ConfigError, NonFiniteLossError, OCRError
 from ocr_model.models import build_model
 from ocr_model.models.interface import LossOutput, RecognizerModel
 from ocr_model.training.budget import TimeBudget
@@ -71,6 +71,7 @@ def train(
     """Train, or go on where the run in `folder` stopped, to the end; then write `best/`.
 
     Raises:
+        ConfigError: The model cannot be built.
         NonFiniteLossError: Training diverged; raised on all ranks.
         CheckpointError: The state could not be written or belongs to other settings; on all ranks.
         DatasetError: More images than allowed could not be read; on all ranks.
@@ -103,7 +104,12 @@ class _Loop:
         self.folder, self.worker, self.report = folder, worker, report
         training = config.training
         torch.manual_seed(training.seed)
-        model = build_model(config.model, charset.num_classes, config.image)
+        try:
+            model = build_model(config.model, charset.num_classes, config.image)
+        except (RuntimeError, ValueError) as error:
+            if isinstance(error, OCRError):
+                raise
+            raise ConfigError(f"{config.model.name} cannot be built so: {error}") from error
         model = model.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         if worker.world_size > 1 and training.sync_batch_norm:
             synchronize_batch_norm(model, worker.device)

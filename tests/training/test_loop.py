@@ -305,6 +305,28 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_checkpoint(
     assert load(config)["progress"]["global_step"] == 1
 
 
+def test_a_model_that_cannot_be_built_is_a_setting_that_is_wrong(
+    tiny_config: MakeConfig, train_locally: TrainLocally, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def refuse(*_: object) -> None:
+        raise ValueError("dropout probability has to be between 0 and 1")
+
+    monkeypatch.setattr("ocr_model.training.loop.build_model", refuse)
+    with pytest.raises(ConfigError, match="cannot be built so: dropout probability"):
+        train_locally(tiny_config(tmp_path))
+
+
+def test_a_damaged_checkpoint_says_what_to_do(
+    tiny_config: MakeConfig, train_locally: TrainLocally, tmp_path: Path
+) -> None:
+    config = tiny_config(tmp_path, "training.epochs=1")
+    train_locally(config)
+    (path_of(config) / LAST).write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match=r"last\.pt cannot be read(?s:.*)or delete it to begin"):
+        train_locally(config)
+
+
 def test_a_frozen_encoder_changes_only_after_it_thaws(
     tiny_config: MakeConfig, train_locally: TrainLocally, tmp_path: Path
 ) -> None:
