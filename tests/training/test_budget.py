@@ -58,16 +58,14 @@ def test_slow_steps_are_fitted_to_the_time_at_the_fourth() -> None:
 
 
 def test_a_slow_first_step_does_not_cut_a_run_whose_others_are_quick() -> None:
-    slow_first = [20.0] + [0.1]
+    slow_first = [20.0, 0.1]
     lengths = _run(TimeBudget(seconds=100.0, planned_steps=10**6, started=0.0), slow_first)
     assert lengths[18] == 10**6
     assert len(lengths) > 700
 
 
 def test_a_run_cut_at_its_first_steps_is_made_longer_when_they_become_quick() -> None:
-    lengths = _run(
-        TimeBudget(seconds=60.0, planned_steps=10**6, started=0.0), [4.0] * 4 + [0.1]
-    )
+    lengths = _run(TimeBudget(seconds=60.0, planned_steps=10**6, started=0.0), [4.0] * 4 + [0.1])
     assert lengths[3] < 20
     assert len(lengths) > 300
 
