@@ -244,8 +244,7 @@ def test_data_that_a_worker_finds_damaged_ends_the_run_with_that_error(
     num_workers: int, ray_cluster: None, tmp_path: Path
 ) -> None:
     words = [
-        {"image": {"bytes": _image(), "path": ""}, "label": label}
-        for label in ["ab", "ba"] * 40
+        {"image": {"bytes": _image(), "path": ""}, "label": label} for label in ["ab", "ba"] * 40
     ]
     path = tmp_path / "words.parquet"
     pq.write_table(pa.Table.from_pylist(words), path)
@@ -284,7 +283,9 @@ def test_a_checkpoint_cut_short_is_told_before_workers_start(
     folder.save_state(BEST, {"model": torch.zeros(100)})
     folder.write(LAST, (folder.read(BEST) or b"")[:-100])
     began = time.monotonic()
-    with pytest.raises(CheckpointError, match=r"last\.pt is not whole.*delete it.*best\.pt,.*whole"):
+    with pytest.raises(
+        CheckpointError, match=r"last\.pt is not whole.*delete it.*best\.pt,.*whole"
+    ):
         run_training(config)
     assert time.monotonic() - began < 10
 
