@@ -7,18 +7,21 @@
 #
 # OCR_CLUSTER_DIR (default ${TMPDIR:-/tmp}/ocr-cluster-$USER) holds its state: process ids, ports,
 # token, logs. Two clusters beside each other need two such folders. OCR_CLUSTER_CPUS (default 4)
-# is the number of logical CPUs per node.
+# is the number of logical CPUs per node. Only this machine reaches the dashboard, where jobs are
+# submitted. Ray's other ports want the token, but for two pages of metrics.
 set -euo pipefail
 
 state=${OCR_CLUSTER_DIR:-${TMPDIR:-/tmp}/ocr-cluster-$(id -un)}
 cpus=${OCR_CLUSTER_CPUS:-4}
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$state/token RAY_USAGE_STATS_ENABLED=0
 export RAY_ENABLE_UV_RUN_RUNTIME_ENV=0
+# Ray takes 127.0.0.1 for a request to find the address that other machines see, and listens there.
+loopback=127.0.0.2
 
 say() { printf '%s\n' "$*" >&2; }
 
 usage() {
-  sed -n '2,11s/^# \{0,1\}//p' "$0"
+  sed -n '2,12s/^# \{0,1\}//p' "$0"
   exit "${1:-0}"
 }
 
@@ -38,23 +41,49 @@ start_node() { # start_node NAME ARGUMENTS...: a process group of its own
   local name=$1
   shift
   setsid ray start --block --num-cpus="$cpus" --object-store-memory=300000000 \
-    --node-ip-address=127.0.0.1 "$@" >"$state/$name.log" 2>&1 </dev/null &
+    --node-ip-address=$loopback "$@" >"$state/$name.log" 2>&1 </dev/null &
   echo $! >>"$state/pids"
+  disown # else bash reports each node that `down` ends
 }
 
-wait_for_nodes() { # wait_for_nodes N
-  for _ in $(seq 120); do
-    if python - "$1" <<'PY' 2>/dev/null; then return; fi
+ended_nodes() { # the numbers of the nodes whose process is gone; the head is 0
+  local pid number=0
+  while read -r pid; do
+    kill -0 "$pid" 2>/dev/null || echo $number
+    number=$((number + 1))
+  done <"$state/pids"
+}
+
+are_up() { # are_up N: whether N nodes are
+  (: <"/dev/tcp/${OCR_GCS/://}") 2>/dev/null || return # before the costlier question
+  timeout 30 python - "$1" <<'PY' 2>/dev/null
 import os, sys
 import ray
 ray.init(address=os.environ["OCR_GCS"], logging_level="CRITICAL", log_to_driver=False)
 sys.exit(sum(n["Alive"] for n in ray.nodes()) < int(sys.argv[1]))
 PY
-    sleep 0.5
+}
+
+fail_to_start() { # fail_to_start NUMBERS...: show the logs of these nodes and clean up
+  local number log
+  for number in "$@"; do
+    log=head.log
+    ((number)) && log=node-$number.log
+    say "the cluster did not come up; the end of $log:"
+    tail -n 20 "$state/$log" >&2
   done
-  say "the cluster did not come up; see $state/*.log"
   down
   exit 1
+}
+
+wait_for_nodes() { # wait_for_nodes N: for five minutes, or until one has ended
+  local deadline=$((SECONDS + 300)) ended
+  until are_up "$1"; do
+    mapfile -t ended < <(ended_nodes)
+    ((${#ended[@]})) && fail_to_start "${ended[@]}"
+    ((SECONDS < deadline)) || fail_to_start $(seq 0 $(($(wc -l <"$state/pids") - 1)))
+    sleep 0.5
+  done
 }
 
 up() {
@@ -68,7 +97,7 @@ up() {
   boot_id >"$state/boot"
   (umask 077; python -c 'import secrets; print(secrets.token_hex(32), end="")' >"$state/token")
   mapfile -t ports < <(free_ports 3)
-  export OCR_GCS=127.0.0.1:${ports[0]}
+  export OCR_GCS=$loopback:${ports[0]}
   echo "http://127.0.0.1:${ports[1]}" >"$state/address"
   start_node head --head --port="${ports[0]}" --dashboard-host=127.0.0.1 \
     --dashboard-port="${ports[1]}" --ray-client-server-port="${ports[2]}" --temp-dir="$state/ray"

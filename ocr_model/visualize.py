@@ -35,7 +35,7 @@ def draw_curves(history: Sequence[dict[str, float]]) -> bytes:
         ("learning rate", {"train/learning_rate": "at the epoch's end"}),
     ]
     figure = Figure(figsize=(12, 7), layout="constrained")
-    epochs = [entry["epoch"] + 1 for entry in history]
+    epochs = [entry["epoch"] for entry in history]
     for axes, (title, curves) in zip(figure.subplots(2, 2).flat, panels, strict=True):
         for key, label in curves.items():
             if all(key in entry for entry in history):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import ray
 import ray.data
 from ray.data import DataContext, ExecutionResources
+from ray.exceptions import RayTaskError
 
 from ocr_model.data.batching import EpochPlan
 from ocr_model.data.fragments import Fragment
@@ -225,7 +226,22 @@ def scan_in_parallel(
     task: Any = ray.remote(num_cpus=1)(scan_many).remote
     groups = [fragments[i : i + 16] for i in range(0, len(fragments), 16)]
     futures = [task(scan, group) for group in groups]
-    return (result for future in futures for result in ray.get(future))
+
+    def results() -> Iterator[FragmentScan]:
+        for future in futures:
+            try:
+                yield from ray.get(future)
+            except RayTaskError as error:
+                raise unwrapped(error) from error
+
+    return results()
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """Return what a Ray task raised, without what Ray says of where; or the error itself."""
+    while isinstance(error, RayTaskError):
+        error = error.cause
+    return error
 
 
 def scan_many(

@@ -4,7 +4,7 @@ from typing import Literal, assert_never
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -35,7 +35,7 @@ class CRNNConfig(NamedModelConfig):
     pretrained: str | None = None
     """null, `imagenet`, or the path of a torchvision ResNet-18 state dict."""
     hidden: PositiveInt = 256
-    dropout: NonNegativeFloat = 0.1
+    dropout: float = Field(0.1, ge=0, lt=1)
 
     def pixels_per_column(self) -> int:
         """Return the pixels per CTC column; a label needs a column per character and repeat."""

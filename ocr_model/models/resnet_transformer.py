@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float, Int
 from pydantic import (
+    Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -58,7 +59,7 @@ class ResNetTransformerConfig(NamedModelConfig):
     num_kv_heads: PositiveInt = 8
     """Key/value heads: num_heads (all), a divisor of it (grouped), or 1 (multi-query)."""
     feed_forward: PositiveInt = 2048
-    dropout: NonNegativeFloat = 0.1
+    dropout: float = Field(0.1, ge=0, lt=1)
     ctc_weight: NonNegativeFloat = 0.3
     """Weight of the CTC head's loss beside the decoder's; 0 builds no head. It makes the encoder
     learn where characters are long before the decoder's attention does."""

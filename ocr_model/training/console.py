@@ -99,7 +99,7 @@ class TrainingConsole:
                     self._task,
                     completed=event["step"],
                     total=event["total_steps"],
-                    description=f"epoch {event['epoch'] + 1}  loss {event['loss']:.3f}",
+                    description=f"epoch {event['epoch']}  loss {event['loss']:.3f}",
                 )
             case "epoch":
                 self._show_epoch(event)
@@ -117,7 +117,7 @@ class TrainingConsole:
         if not self._has_header:
             self._has_header = True
             self.console.print(" ".join(f"{title:>8}" for title, _, _ in _COLUMNS))
-        cells = [form.format(event[key] + (key == "epoch")) for _, key, form in _COLUMNS]  # from 1
+        cells = [form.format(event[key]) for _, key, form in _COLUMNS]
         mark = " *" if event["is_best"] else ""
         self.console.print(" ".join(f"{cell:>8}" for cell in cells) + mark)
         counts = {k: n for k, n in event.items() if k.startswith("unreadable/")}

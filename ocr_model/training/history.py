@@ -9,7 +9,7 @@ from tensorboardX import SummaryWriter
 from ocr_model.errors import CheckpointError
 from ocr_model.training.run_folder import RunFolder
 
-_NOT_CURVES = {"epoch", "step", "is_best"}
+_NOT_CURVES = {"epoch", "step", "unix_seconds", "is_best"}
 
 
 def write_history(folder: RunFolder, history: list[dict[str, float]]) -> None:
@@ -32,7 +32,7 @@ def _event_file(history: list[dict[str, float]]) -> bytes:
             for entry in history:
                 for name in entry.keys() - _NOT_CURVES:
                     writer.add_scalar(
-                        name, entry[name], int(entry["step"]), walltime=entry["seconds"]
+                        name, entry[name], int(entry["step"]), walltime=entry["unix_seconds"]
                     )
         (events,) = Path(scratch).iterdir()
         return events.read_bytes()

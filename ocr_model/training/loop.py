@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ocr_model.bundle import BundleInfo, serialize_bundle
 from ocr_model.charset import Charset
 from ocr_model.data.loading import Batch
-from ocr_model.errors import CheckpointError, NonFiniteLossError, OCRError
+from ocr_model.errors import CheckpointError, ConfigError, NonFiniteLossError, OCRError
 from ocr_model.models import build_model
 from ocr_model.models.interface import LossOutput, RecognizerModel
 from ocr_model.training.budget import TimeBudget
@@ -31,17 +31,17 @@ from ocr_model.training.checkpoint import Progress
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.optimization import autocast_dtype, build_optimizer, set_encoder_frozen
 from ocr_model.training.run_folder import RunFolder
-from ocr_model.training.run_state import BEST, RunState
+from ocr_model.training.run_state import BEST, LAST, RunState
 from ocr_model.training.schedules import learning_rate_factor, teacher_forcing_probability
 from ocr_model.training.sync_batch_norm import synchronize_batch_norm
 from ocr_model.training.unreadable import check_unreadable, count_by_reason
-from ocr_model.training.validation import ReadSample, validate
+from ocr_model.training.validation import ReadSample, choose_samples, validate
 from ocr_model.training.worker import TrainData, Worker, to_device
 
 _REPORT_SECONDS = 0.5
 
 Report = Callable[[dict[str, Any]], None]
-"""Takes `event` (`step` or `epoch`) with numbers; called on rank 0 only."""
+"""Takes `event` (`step` or `epoch`) with numbers; epochs count from 1. Called on rank 0 only."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class TrainResult:
     model: RecognizerModel
     """With the best weights."""
     samples: list[ReadSample]
-    """This rank's validation samples, read with them."""
+    """Validation samples of all ranks, read with them: of each the most telling."""
 
 
 def train(
@@ -71,6 +71,7 @@ def train(
     """Train, or go on where the run in `folder` stopped, to the end; then write `best/`.
 
     Raises:
+        ConfigError: The model cannot be built.
         NonFiniteLossError: Training diverged; raised on all ranks.
         CheckpointError: The state could not be written or belongs to other settings; on all ranks.
         DatasetError: More images than allowed could not be read; on all ranks.
@@ -103,7 +104,12 @@ class _Loop:
         self.folder, self.worker, self.report = folder, worker, report
         training = config.training
         torch.manual_seed(training.seed)
-        model = build_model(config.model, charset.num_classes, config.image)
+        try:
+            model = build_model(config.model, charset.num_classes, config.image)
+        except (RuntimeError, ValueError) as error:
+            if isinstance(error, OCRError):
+                raise
+            raise ConfigError(f"{config.model.name} cannot be built so: {error}") from error
         model = model.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         if worker.world_size > 1 and training.sync_batch_norm:
             synchronize_batch_norm(model, worker.device)
@@ -163,6 +169,7 @@ class _Loop:
         assert best is not None
         self.model.load_state_dict(best["model"])
         metrics, samples = self._validate(keep_samples=True)
+        chosen = self.worker.gather(choose_samples(samples))
         config = self.config
         if self.worker.rank == 0:
             info = BundleInfo(
@@ -180,7 +187,8 @@ class _Loop:
             except CheckpointError as error:
                 fault = error
         self.worker.agree(fault)
-        return TrainResult(self.progress, metrics, self.model, samples)
+        shown = [sample for of_rank in chosen for sample in of_rank]
+        return TrainResult(self.progress, metrics, self.model, shown)
 
     def _train_epoch(self) -> dict[str, float]:
         progress, training = self.progress, self.config.training
@@ -300,6 +308,7 @@ class _Loop:
 
     def _settle(self, step: "_PendingStep") -> None:
         """Take in a step's numbers, one step late so that the device never waits for the host."""
+        own_loss = step.sums[0].clone()
         if self.worker.world_size > 1:
             dist.all_reduce(step.sums)
         sums = step.sums.tolist()
@@ -308,13 +317,7 @@ class _Loop:
         if is_finite and self.dtype is not torch.float16:
             is_finite = bool(torch.isfinite(step.norm))
         if not is_finite:
-            rate = self.config.optimizer.learning_rate * step.factor
-            raise NonFiniteLossError(
-                f"step {step.number} (epoch {self.progress.epoch}): loss {sums[0]}, gradient norm "
-                f"{float(step.norm):.3g}, learning rate {rate:.3g}; the batch of rank "
-                f"{self.worker.rank} begins with {step.keys}. Lower optimizer.learning_rate or "
-                "look at these samples; the last checkpoint is intact"
-            )
+            raise self._divergence(step, float(own_loss), sums[0])
         progress = self.progress
         progress.sums = [a + b for a, b in zip(progress.sums, sums, strict=True)]
         now = time.monotonic()
@@ -323,12 +326,27 @@ class _Loop:
             self.report(
                 {
                     "event": "step",
-                    "epoch": progress.epoch,
+                    "epoch": progress.epoch + 1,
                     "step": progress.global_step,
                     "total_steps": progress.total_steps,
                     "loss": sums[0] / max(sums[1], 1),
                 }
             )
+
+    def _divergence(self, step: "_PendingStep", own_loss: float, loss: float) -> NonFiniteLossError:
+        """Name the samples of a rank whose own loss is not finite, if it is that of any."""
+        batches = self.worker.gather((own_loss, step.keys))
+        culprits = [rank for rank, (value, _) in enumerate(batches) if not math.isfinite(value)]
+        rank = culprits[0] if culprits else 0
+        rate = self.config.optimizer.learning_rate * step.factor
+        message = (
+            f"step {step.number + 1} (epoch {self.progress.epoch + 1}): loss {loss}, gradient norm "
+            f"{float(step.norm):.3g}, learning rate {rate:.3g}; the batch of rank {rank} begins "
+            f"with {batches[rank][1]}. Lower optimizer.learning_rate or look at these samples"
+        )
+        if self.folder.has(LAST):
+            message += "; the last checkpoint is intact"
+        return NonFiniteLossError(message)
 
     def _fit_to_budget(self) -> None:
         progress = self.progress
@@ -344,7 +362,7 @@ class _Loop:
         loss, samples, right, tokens, unreadable = self.progress.sums
         self._check_unreadable(unreadable, samples + unreadable)
         metrics = {
-            "epoch": float(self.progress.epoch),
+            "epoch": float(self.progress.epoch + 1),
             "step": float(self.progress.global_step),
             "train/loss": loss / max(samples, 1),
             "train/learning_rate": self.optimizer.param_groups[0]["lr"],
@@ -385,6 +403,7 @@ class _Loop:
         value = metrics[f"validation/{training.monitor}"]
         is_better = _is_better(value, progress.best_value, training.monitor)
         metrics["seconds"] = time.monotonic() - self.started
+        metrics["unix_seconds"] = time.time()
         metrics["is_best"] = float(is_better)
         progress.history.append(metrics)
         if is_better:

@@ -1,7 +1,6 @@
 """The report of a run: curves, readings, attention; pictures and one page that opens from disk."""
 
 import base64
-from collections.abc import Sequence
 from typing import Any
 
 import jinja2
@@ -13,10 +12,8 @@ from ocr_model.models.interface import RecognizerModel
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.loop import TrainResult
 from ocr_model.training.run_folder import RunFolder
-from ocr_model.training.validation import ReadSample
+from ocr_model.training.validation import ReadSample, choose_samples
 
-_NUM_SAMPLES = 48
-_NUM_RIGHT = 12
 _NUM_ATTENTION = 6
 
 _PAGE = """<!doctype html>
@@ -120,16 +117,6 @@ def write_report(
     folder.write("report/index.html", _page(config, index, result, pictures).encode())
 
 
-def choose_samples(samples: Sequence[ReadSample]) -> list[ReadSample]:
-    """Pick what a person should see: the surest mistakes first, then the least sure successes."""
-    wrong = [s for s in samples if s.label != s.prediction.text]
-    right = [s for s in samples if s.label == s.prediction.text]
-    wrong.sort(key=lambda s: -s.prediction.confidence)
-    right.sort(key=lambda s: s.prediction.confidence)
-    num_right = max(_NUM_RIGHT, _NUM_SAMPLES - len(wrong))
-    return wrong[: _NUM_SAMPLES - min(num_right, len(right))] + right[:num_right]
-
-
 @torch.no_grad()
 def _attention_picture(model: RecognizerModel, sample: ReadSample, max_chars: int) -> bytes | None:
     device = next(model.parameters()).device
@@ -139,8 +126,9 @@ def _attention_picture(model: RecognizerModel, sample: ReadSample, max_chars: in
     if readings.attention is None:
         return None
     weights = readings.attention[0].float().unflatten(-1, features.map_size).cpu().numpy()
-    length = len(sample.prediction.text)
-    return visualize.draw_attention(sample.image, sample.prediction.text, weights[:, :, :length])
+    # Alone a word may be read shorter than in its batch: sums are rounded in another order.
+    text = sample.prediction.text[: weights.shape[2]]
+    return visualize.draw_attention(sample.image, text, weights[:, :, : len(text)])
 
 
 def _page(
@@ -163,10 +151,7 @@ def _page(
         metrics=metrics,
         figures=figures,
         titles=[title for title, _, _ in _COLUMNS],
-        rows=[
-            [form.format(entry[key] + (key == "epoch")) for _, key, form in _COLUMNS]  # from 1
-            for entry in history
-        ],
+        rows=[[form.format(entry[key]) for _, key, form in _COLUMNS] for entry in history],
         curves=encoded["curves.png"],
         samples=encoded["samples.png"],
         attention=[encoded[name] for name in encoded if name.startswith("attention_")],

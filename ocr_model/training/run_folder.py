@@ -2,6 +2,7 @@
 
 import io
 import logging
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -54,6 +55,14 @@ class RunFolder:
         """Return whether there is a file of that name."""
         info = self._filesystem.get_file_info(f"{self._root}/{name}")
         return bool(info.type is fs.FileType.File)
+
+    def is_archive(self, name: str) -> bool:
+        """Return whether a file ends as `save_state` ends it; one cut short does not."""
+        try:
+            with self._filesystem.open_input_file(f"{self._root}/{name}") as file:
+                return zipfile.is_zipfile(file)
+        except FileNotFoundError:
+            return False
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file; until it is complete, a former one of that name stays.

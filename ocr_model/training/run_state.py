@@ -19,6 +19,23 @@ logger = logging.getLogger(__name__)
 LAST, BEST = "last.pt", "best.pt"
 
 
+def require_whole(folder: RunFolder) -> None:
+    """Refuse a `last.pt` that was cut short; reads no more than its end.
+
+    Raises:
+        CheckpointError: It was; the message says what to do.
+    """
+    if folder.has(LAST) and not folder.is_archive(LAST):
+        raise CheckpointError(f"{folder.address}/{LAST} is not whole. {_remedy(folder)}")
+
+
+def _remedy(folder: RunFolder) -> str:
+    remedy = "Bring it back, or delete it to begin this run anew"
+    if folder.is_archive(BEST):
+        remedy += f"; {BEST}, the best weights so far, is whole, but a new beginning overwrites it"
+    return remedy
+
+
 @dataclass
 class RunState:
     """What a run has come to, and what it must match to go on."""
@@ -52,7 +69,10 @@ class RunState:
         Raises:
             CheckpointError: It is damaged, or of other settings or data.
         """
-        state = folder.load_state(LAST)
+        try:
+            state = folder.load_state(LAST)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}. {_remedy(folder)}") from error
         if state is None:
             return
         require_same_settings(self.config, state["config"])

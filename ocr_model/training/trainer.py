@@ -4,11 +4,14 @@ import json
 import logging
 import os
 import queue
+import signal
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -17,12 +20,13 @@ import ray.exceptions
 import ray.train
 import torch
 import yaml
+from ray.exceptions import RayTaskError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.util.queue import Empty, Queue
 
 from ocr_model import errors
 from ocr_model.data.index import DatasetIndex, index_dataset
-from ocr_model.data.ingest import RayData, scan_in_parallel
+from ocr_model.data.ingest import RayData, scan_in_parallel, unwrapped
 from ocr_model.errors import ClusterError, ConfigError, OCRError
 from ocr_model.training.checkpoint import require_same_settings
 from ocr_model.training.config import ScalingConfig, TrainConfig
@@ -30,12 +34,13 @@ from ocr_model.training.local_data import build_local_data
 from ocr_model.training.loop import Report, train
 from ocr_model.training.report import write_report
 from ocr_model.training.run_folder import RunFolder
-from ocr_model.training.run_state import LAST
+from ocr_model.training.run_state import LAST, require_whole
 from ocr_model.training.worker import Worker
 
 logger = logging.getLogger(__name__)
 
 OUTCOME_FILE = "outcome.json"
+FAULT_FILE = "fault.json"
 _SMALL_MACHINE_CPUS = 4  # logical; a train worker, a data task and Ray's own must fit at once
 _OBJECT_STORE_BYTES = 300 * 2**20
 
@@ -58,27 +63,40 @@ def connected() -> Iterator[None]:
 
     A cluster is joined where `RAY_ADDRESS` names it (`ray job submit` sets that); otherwise a
     local one is started, and ended on exit.
+
+    Raises:
+        ClusterError: Ray did not start, or did not answer.
     """
     if ray.is_initialized():
         yield
         return
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init()
-    else:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_worker_niceness", "0")  # data tasks lower theirs themselves
-        ray.init(
-            address="local",
-            num_cpus=max(_SMALL_MACHINE_CPUS, os.cpu_count() or 1),
-            object_store_memory=_OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+    try:
+        _connect()
+    except Exception as error:  # a border: where its processes do not start, Ray raises just that
+        raise ClusterError(
+            f"Ray did not start, or could not be joined: {' '.join(str(error).split())} "
+            "Where the machine was only busy, the same command may succeed"
+        ) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _connect() -> None:
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init()
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # data tasks lower theirs themselves
+    ray.init(
+        address="local",
+        num_cpus=max(_SMALL_MACHINE_CPUS, os.cpu_count() or 1),
+        object_store_memory=_OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
 
 
 def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainOutcome:
@@ -91,14 +109,15 @@ def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainO
     Raises:
         OCRError: As the loop, and ClusterError where the cluster is too small.
     """
-    _require_lasting_storage(config.run.storage)
+    require_lasting_storage(config.run.storage)
     folder = RunFolder(config.run.storage, config.run.name)
     former = folder.read("config.yaml")
     if former is not None and folder.has(LAST):
         require_same_settings(config, yaml.safe_load(former))
-    finished = folder.read(OUTCOME_FILE)
+    finished = _former_outcome(folder)
     if finished is not None:
-        return TrainOutcome(**json.loads(finished) | {"was_finished": True})
+        return finished
+    require_whole(folder)
     num_workers, resources = require_resources(config.scaling)
     streams = config.training.num_streams or num_workers
     if config.training.batch_size % streams or streams % num_workers:
@@ -107,6 +126,8 @@ def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainO
             f"training.batch_size={config.training.batch_size}"
         )
     index = _index(config)
+    # Raises what is wrong with sizes and numbers, before workers start.
+    build_local_data(config, index, Worker(0, num_workers)).num_steps(0)
     folder.write("config.yaml", config.to_yaml().encode())
     reports: dict[str, Any] = {name: subset.to_json() for name, subset in index.reports.items()}
     folder.write("dataset.json", json.dumps(reports, indent=2, ensure_ascii=False).encode())
@@ -116,6 +137,7 @@ def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainO
         "config": config.model_dump(mode="json"),
         "index": ray.put(index),
         "events": events,
+        "attempt": uuid.uuid4().hex,
         "storage": folder.address.removesuffix(f"/{config.run.name}"),
     }
     with _relayed(events, report):
@@ -131,6 +153,37 @@ def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainO
     )
     folder.write(OUTCOME_FILE, json.dumps(vars(outcome), indent=2).encode())
     return outcome
+
+
+def require_lasting_storage(storage: str) -> None:
+    """Refuse a storage that ends with the job.
+
+    Raises:
+        ConfigError: This process runs as a Ray job, and `storage` is a relative path.
+    """
+    is_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    is_lasting = "://" in storage or Path(storage).expanduser().is_absolute()
+    if is_job and not is_lasting:
+        raise ConfigError(
+            f"run.storage={storage} is relative to the copy of the working directory that Ray made "
+            "for this job and deletes; give a folder that all nodes see, or a bucket"
+        )
+
+
+def _former_outcome(folder: RunFolder) -> TrainOutcome | None:
+    written = folder.read(OUTCOME_FILE)
+    if written is None:
+        return None
+    try:
+        return TrainOutcome(**json.loads(written) | {"was_finished": True})
+    except (ValueError, TypeError) as error:
+        logger.warning(
+            "%s/%s is damaged (%s); the run is taken up from its last checkpoint",
+            folder.address,
+            OUTCOME_FILE,
+            error,
+        )
+        return None
 
 
 def require_resources(scaling: ScalingConfig) -> tuple[int, dict[str, float]]:
@@ -160,15 +213,6 @@ def require_resources(scaling: ScalingConfig) -> tuple[int, dict[str, float]]:
                 "nodes, or set scaling.wait_seconds where an autoscaler adds them"
             )
         time.sleep(1)
-
-
-def _require_lasting_storage(storage: str) -> None:
-    is_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    if is_job and "://" not in storage and not os.path.isabs(storage):  # noqa: PTH117  # or a URI
-        raise ConfigError(
-            f"run.storage={storage} is relative to the copy of the working directory that Ray made "
-            "for this job and deletes; give a folder that all nodes see, or a bucket"
-        )
 
 
 def _missing(num_workers: int, request: dict[str, float]) -> str:
@@ -219,10 +263,11 @@ def _fit(
         ),
     )
     try:
-        result = trainer.fit()
+        with _interruptible():
+            result = trainer.fit()
     except ray.train.TrainingFailedError as error:
         failures = getattr(error, "worker_failures", {})
-        for failure in failures.values():
+        for failure in map(unwrapped, failures.values()):
             if isinstance(failure, OCRError):
                 raise failure from error
         raise ClusterError(
@@ -232,19 +277,41 @@ def _fit(
     return dict(result.return_value)  # type: ignore[attr-defined]  # of Train V2; the stub is V1's
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C arrive as KeyboardInterrupt.
+
+    Ray Train handles it by ending the workers and then this process, without a word, and leaves
+    its handler behind.
+    """
+    former = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
+    finally:
+        if threading.current_thread() is threading.main_thread():  # no other may, Ray's neither
+            signal.signal(signal.SIGINT, former)
+
+
 def _train_worker(setup: dict[str, Any]) -> dict[str, Any]:
     """Run the loop as one Ray Train worker.
 
     What the run itself did wrong is raised on all ranks alike, and returned: a restart would only
-    repeat it. Anything else is raised, and Ray restarts the workers.
+    repeat it. Where one rank's data task did wrong, the others wait for that rank until Ray ends
+    them; started anew, all return what that rank left in the run's folder. Anything else is raised,
+    and Ray restarts the workers.
     """
     config = TrainConfig.model_validate(setup["config"])
+    folder = RunFolder(setup["storage"], config.run.name)
+    former = json.loads(folder.read(FAULT_FILE) or "{}")
+    if former.get("attempt") == setup["attempt"]:
+        return dict(former)
     context = ray.train.get_context()
     worker = Worker(context.get_world_rank(), context.get_world_size(), get_device())
     # Ray sets OMP_NUM_THREADS to the logical CPUs of the worker; on a CPU use the real ones.
     torch.set_num_threads(max(1, _num_cores() // context.get_local_world_size()))
     index: DatasetIndex = ray.get(setup["index"])
-    folder = RunFolder(setup["storage"], config.run.name)
     local = build_local_data(config, index, worker)
     trains_on_cpu = worker.device.type == "cpu"
     data = RayData(
@@ -268,10 +335,13 @@ def _train_worker(setup: dict[str, Any]) -> dict[str, Any]:
         if worker.rank == 0:
             write_report(folder, config, index, result)
     except OCRError as error:
-        if isinstance(error, ray.exceptions.RayError):
-            raise  # of a data task, and of this rank alone
         kind = next(base for base in type(error).__mro__ if base.__module__ == errors.__name__)
-        return {"error": kind.__name__, "message": str(error)}
+        fault = {"error": kind.__name__, "message": str(unwrapped(error))}
+        if isinstance(error, RayTaskError) and worker.world_size > 1:
+            told = {**fault, "attempt": setup["attempt"]}
+            folder.write(FAULT_FILE, json.dumps(told).encode())
+            raise
+        return fault
     finally:
         data.close()
     return {"reason": result.progress.finished, "metrics": result.metrics}

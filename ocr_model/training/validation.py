@@ -1,6 +1,6 @@
 """Reading the validation part: exact counts over all ranks, nothing dropped."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,9 @@ from ocr_model.decoding.readings import Prediction, to_predictions
 from ocr_model.metrics import ReadingCounts, count_readings
 from ocr_model.models.interface import RecognizerModel
 from ocr_model.training.worker import Worker, to_device
+
+_NUM_SAMPLES = 48
+_NUM_RIGHT = 12
 
 
 @dataclass(frozen=True)
@@ -77,3 +80,13 @@ def validate(
     metrics = {"loss": float(loss_sum / max(num_scored, 1)), "num_words": counts.num_words}
     metrics["unreadable_images"] = float(num_unread)
     return metrics | counts.summary(), samples, errors
+
+
+def choose_samples(samples: Sequence[ReadSample]) -> list[ReadSample]:
+    """Pick what a person should see: the surest mistakes first, then the least sure successes."""
+    wrong = [s for s in samples if s.label != s.prediction.text]
+    right = [s for s in samples if s.label == s.prediction.text]
+    wrong.sort(key=lambda s: -s.prediction.confidence)
+    right.sort(key=lambda s: s.prediction.confidence)
+    num_right = max(_NUM_RIGHT, _NUM_SAMPLES - len(wrong))
+    return wrong[: _NUM_SAMPLES - min(num_right, len(right))] + right[:num_right]

@@ -5,8 +5,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ocr_model.data.ingest import pack, unpack
+from ocr_model.data.fragments import Fragment
+from ocr_model.data.index import FragmentScan
+from ocr_model.data.ingest import pack, scan_in_parallel, unpack
 from ocr_model.data.loading import Columns
+from ocr_model.errors import DatasetError
 
 
 def _columns(size: int, height: int, width: int, seed: int = 0) -> Columns:
@@ -43,3 +46,13 @@ def test_what_was_packed_is_freed_with_its_table(is_read: bool) -> None:
     del columns, table
     gc.collect()
     assert images() is None
+
+
+def test_what_a_remote_scan_refuses_is_raised_as_it_was(ray_cluster: None) -> None:
+    def refuse(fragment: Fragment) -> FragmentScan:
+        raise DatasetError("broken")
+
+    fragments = [Fragment(str(number), 1, number) for number in range(65)]
+    with pytest.raises(DatasetError, match=r"^broken$") as raised:
+        list(scan_in_parallel(refuse, fragments))
+    assert type(raised.value) is DatasetError

@@ -4,6 +4,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import psutil
 import pytest
 
 from ocr_model.config import load_config
-from ocr_model.training.config import TrainConfig
+from ocr_model.errors import ConfigError
+from ocr_model.training.config import RunConfig, TrainConfig
 from ocr_model.training.preview import PreviewConfig
+from ocr_model.training.trainer import require_lasting_storage
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*.yaml"))
@@ -51,6 +54,27 @@ def _is_running(pid: int) -> bool:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_loads(path: Path) -> None:
     assert load_config(TrainConfig, path).run.name
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_job_takes_the_storage_that_a_config_names(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    storage = load_config(TrainConfig, path).run.storage
+    if storage != RunConfig().storage:
+        require_lasting_storage(storage)
+    else:
+        with pytest.raises(ConfigError, match=r"run\.storage=runs is relative"):
+            require_lasting_storage(storage)
+
+
+@pytest.mark.parametrize("storage", ["s3://bucket/runs", "~/runs", "/mnt/runs"])
+def test_a_job_takes_a_bucket_and_an_absolute_folder(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    require_lasting_storage(storage)
 
 
 def test_no_config_names_a_folder_outside_the_project() -> None:
@@ -96,6 +120,14 @@ def test_a_preview_names_its_file_or_why_there_is_none(
     assert str(caught.value.code).startswith("ConfigError: cannot write preview.output")
 
 
+def _require_only_loopback(pids: list[int]) -> None:
+    """Ray binds its gRPC ports, behind the token, to all addresses; no port to ours alone."""
+    own = {a.address for at in psutil.net_if_addrs().values() for a in at} - {"127.0.0.1", "::1"}
+    for process in [p for pid in pids for p in psutil.Process(pid).children(recursive=True)]:
+        listening = (c.laddr for c in process.net_connections("tcp") if c.status == "LISTEN")
+        assert own.isdisjoint(address.ip for address in listening)
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     environment = {
@@ -106,6 +138,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     assert started.returncode == 0, started.stderr
     assert "2 nodes are up" in started.stderr
     pids = [int(pid) for pid in (Path(environment["OCR_CLUSTER_DIR"]) / "pids").read_text().split()]
+    _require_only_loopback(pids)
     yield environment
     ended = _run("cluster/local.sh", "down", **environment)
     assert ended.returncode == 0, ended.stderr
@@ -140,6 +173,21 @@ def test_a_relative_storage_in_a_submitted_job_is_refused(cluster: dict[str, str
     assert "run.storage" in submitted.stdout + submitted.stderr
 
 
+def test_a_node_that_does_not_start_is_told_at_once_with_its_log(tmp_path: Path) -> None:
+    (tmp_path / "ray").write_text("#!/bin/sh\necho the port is taken\nexit 3\n")
+    (tmp_path / "ray").chmod(0o755)
+    environment = {
+        "OCR_CLUSTER_DIR": str(tmp_path / "state"),
+        "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    began = time.monotonic()
+    started = _run("cluster/local.sh", "up", "1", **environment)
+    assert started.returncode == 1
+    assert time.monotonic() - began < 30
+    assert "the end of head.log:\nthe port is taken" in started.stderr
+    assert not (tmp_path / "state").exists()
+
+
 def test_up_twice_is_refused_and_the_cluster_stays(cluster: dict[str, str]) -> None:
     again = _run("cluster/local.sh", "up", "1", **cluster)
     assert again.returncode == 1
@@ -148,18 +196,22 @@ def test_up_twice_is_refused_and_the_cluster_stays(cluster: dict[str, str]) -> N
     assert all(_is_running(int(pid)) for pid in pids)
 
 
-def test_ctrl_c_ends_a_local_run_and_leaves_no_process(tmp_path: Path) -> None:
+def test_ctrl_c_in_training_says_how_to_go_on_and_leaves_no_process(tmp_path: Path) -> None:
+    long = ["run.name=long", *TINY, "training.epochs=200", "training.checkpoint_every_steps=1"]
     process = subprocess.Popen(
-        [sys.executable, "jobs/train.py", "--set", f"run.storage={tmp_path}", *TINY],
+        [sys.executable, "jobs/train.py", "--set", f"run.storage={tmp_path}", *long],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert process.stdout is not None
-    while not process.stdout.readline().startswith("validation:"):
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "long" / "last.pt").exists():
         assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "the same command goes on" in errors
+    assert "Traceback" not in errors
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive

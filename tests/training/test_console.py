@@ -63,10 +63,10 @@ def test_a_log_file_gets_a_line_per_epoch_and_no_bar() -> None:
         dropped = {"seen": 5, "kept": 4, "dropped": {"empty_label": 1}}
         kept = {"seen": 2, "kept": 2, "dropped": {}}
         shown.report({"event": "dataset", "train": dropped, "validation": kept})
-        shown.report({"event": "step", "epoch": 0, "step": 1, "total_steps": 2, "loss": 1.0})
-        shown.report({"event": "epoch", "epoch": 0.0, "is_best": 1.0, **numbers})
+        shown.report({"event": "step", "epoch": 1, "step": 1, "total_steps": 2, "loss": 1.0})
+        shown.report({"event": "epoch", "epoch": 1.0, "is_best": 1.0, **numbers})
         numbers |= {"unreadable/empty": 2.0, "unreadable/truncated": 1.0}
-        for epoch in (1.0, 2.0):
+        for epoch in (2.0, 3.0):
             shown.report({"event": "epoch", "epoch": epoch, "is_best": 0.0, **numbers})
     lines = output.getvalue().splitlines()
     assert lines[0] == "train: 4 of 5 samples; dropped: 1 empty_label"

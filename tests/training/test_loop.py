@@ -1,5 +1,7 @@
 import json
 import re
+import struct
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboardX.proto.event_pb2 import Event
 from torch import Tensor
 
 from ocr_model.config import load_config
@@ -22,7 +25,7 @@ from ocr_model.training.run_state import BEST, LAST
 MakeConfig = Callable[..., TrainConfig]
 TrainLocally = Callable[..., TrainResult]
 
-CLOCK = {"seconds", "train/images_per_second"}
+CLOCK = {"seconds", "unix_seconds", "train/images_per_second"}
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,14 @@ def folder_of(config: TrainConfig) -> RunFolder:
 
 def path_of(config: TrainConfig) -> Path:
     return Path(config.run.storage) / config.run.name
+
+
+def event_times(records: bytes) -> Iterator[float]:
+    """Give the wall times of a TensorBoard file: records of length, checksum, event, checksum."""
+    while records:
+        (length,) = struct.unpack("<Q", records[:8])
+        yield Event.FromString(records[12 : 12 + length]).wall_time
+        records = records[16 + length :]
 
 
 def load(config: TrainConfig, name: str = LAST) -> dict[str, Any]:
@@ -217,7 +228,7 @@ def test_a_run_stopped_between_validation_and_checkpoint_repeats_the_epoch_only(
     train_locally(whole)
 
     def stop_at_second_epoch(event: dict[str, Any]) -> None:
-        if event["event"] == "epoch" and event["epoch"] == 1:
+        if event["event"] == "epoch" and event["epoch"] == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -301,11 +312,36 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_checkpoint(
         tmp_path, "optimizer.learning_rate=1e30", "training.checkpoint_every_steps=1"
     )
     pattern = (
-        r"step 1 \(epoch 0\): loss \S+, .*learning rate \d.*e\+29; .*synthetic:\w+@train#0:\d+"
+        r"step 2 \(epoch 1\): loss \S+, .*learning rate \d.*e\+29; .*synthetic:\w+@train#0:\d+"
+        r".*; the last checkpoint is intact$"
     )
     with pytest.raises(NonFiniteLossError, match=pattern):
         train_locally(config)
     assert load(config)["progress"]["global_step"] == 1
+
+
+def test_a_model_that_cannot_be_built_is_a_setting_that_is_wrong(
+    tiny_config: MakeConfig, train_locally: TrainLocally, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def refuse(*_: object) -> None:
+        raise ValueError("dropout probability has to be between 0 and 1")
+
+    monkeypatch.setattr("ocr_model.training.loop.build_model", refuse)
+    with pytest.raises(ConfigError, match="cannot be built so: dropout probability"):
+        train_locally(tiny_config(tmp_path))
+
+
+def test_a_damaged_checkpoint_says_what_to_do(
+    tiny_config: MakeConfig, train_locally: TrainLocally, tmp_path: Path
+) -> None:
+    config = tiny_config(tmp_path, "training.epochs=1")
+    train_locally(config)
+    (path_of(config) / LAST).write_bytes(b"damaged")
+    with pytest.raises(
+        CheckpointError, match=r"last\.pt cannot be read(?s:.*)or delete it to begin"
+    ):
+        train_locally(config)
 
 
 def test_a_frozen_encoder_changes_only_after_it_thaws(
@@ -404,12 +440,13 @@ def test_a_run_leaves_metrics_curves_and_a_loadable_best_state(
     events: list[dict[str, Any]] = []
     result = train_locally(config, report=events.append, provenance={"dataset": "made up"})
     lines = (path_of(config) / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in lines] == [0, 1]
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
     assert json.loads(lines[0])["validation/cer"] == events_of(events, "epoch")[0]["validation/cer"]
     assert events_of(events, "step")[0]["total_steps"] == 8
     (curves,) = (path_of(config) / "tensorboard").iterdir()
     assert "tfevents" in curves.name
     assert b"validation/cer" in curves.read_bytes()
+    assert all(abs(at - time.time()) < 3600 for at in event_times(curves.read_bytes()))
     best = torch.load(path_of(config) / BEST, weights_only=True)["model"]
     assert best.keys() == result.model.state_dict().keys()
     facts = json.loads((path_of(config) / "best" / "model.json").read_bytes())

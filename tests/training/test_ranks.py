@@ -17,6 +17,7 @@ from ocr_model.data.index import index_dataset
 from ocr_model.errors import OCRError
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.local_data import build_local_data
+from ocr_model.training import loop
 from ocr_model.training.loop import train
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.worker import Worker
@@ -42,6 +43,7 @@ def run(name, *overrides, own_folder=False):
     return {
         "reason": result.progress.finished,
         "epochs": len(history),
+        "num_samples": len(result.samples),
         "losses": [entry["train/loss"] for entry in history],
     }
 
@@ -63,7 +65,13 @@ accumulates = run("accumulates", "data.source=parquet", f"data.path={folder}/wor
 fails = run("fails", "data.source=parquet", f"data.path={folder}/words.parquet",
             "data.validation_fraction=0.25", "training.epochs=2", "training.max_unreadable=0")
 apart = run("apart", *rendered, "training.epochs=1", own_folder=True)
-print(json.dumps([stops, accumulates, fails, apart, sized]))
+sound = loop.to_device
+if rank == 1:
+    loop.to_device = lambda *arguments: dataclasses.replace(
+        sound(*arguments), weights=sound(*arguments).weights * float("nan")
+    )
+diverges = run("diverges", *rendered)
+print(json.dumps([stops, accumulates, fails, apart, sized, diverges]))
 dist.barrier()
 dist.destroy_process_group()
 """
@@ -143,3 +151,18 @@ def test_two_ranks_reach_the_losses_of_one_with_widths_and_a_curriculum(
     assert two == outcomes[1][4]
     assert one["reason"] == two["reason"] == "all epochs are done"
     assert two["losses"] == pytest.approx(one["losses"], rel=1e-3)
+
+
+def test_the_report_is_handed_the_samples_of_all_ranks(outcomes: list[list[Outcome]]) -> None:
+    assert [outcome[0]["num_samples"] for outcome in outcomes[:2]] == [9, 9]
+
+
+def test_a_loss_that_is_not_finite_names_the_rank_that_had_it(
+    outcomes: list[list[Outcome]],
+) -> None:
+    first, second = (outcome[5] for outcome in outcomes[:2])
+    assert first == second
+    assert first["error"] == "NonFiniteLossError"
+    assert "step 1 (epoch 1): loss nan" in first["message"]
+    assert "the batch of rank 1 begins with ['synthetic" in first["message"]
+    assert first["message"].endswith("look at these samples")  # there is no checkpoint yet

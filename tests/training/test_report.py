@@ -10,9 +10,9 @@ from ocr_model.data.index import DatasetIndex
 from ocr_model.decoding.readings import Prediction
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.loop import TrainResult
-from ocr_model.training.report import choose_samples, write_report
+from ocr_model.training.report import write_report
 from ocr_model.training.run_folder import RunFolder
-from ocr_model.training.validation import ReadSample
+from ocr_model.training.validation import ReadSample, choose_samples
 
 
 def sample(truth: str, reading: str, confidence: float) -> ReadSample:

@@ -1,3 +1,4 @@
+import io
 import json
 import signal
 import time
@@ -5,19 +6,33 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from ocr_model.data.index import index_dataset
 from ocr_model.data.ingest import RayData
 from ocr_model.data.loading import Batch
-from ocr_model.errors import ClusterError, ConfigError, DatasetError, NonFiniteLossError
+from ocr_model.errors import (
+    CheckpointError,
+    ClusterError,
+    ConfigError,
+    DatasetError,
+    NonFiniteLossError,
+)
 from ocr_model.training.config import ScalingConfig, TrainConfig
 from ocr_model.training.local_data import build_local_data
 from ocr_model.training.loop import train
 from ocr_model.training.run_folder import RunFolder
-from ocr_model.training.run_state import LAST
-from ocr_model.training.trainer import require_resources, run_training
+from ocr_model.training.run_state import BEST, LAST
+from ocr_model.training.trainer import (
+    OUTCOME_FILE,
+    connected,
+    require_resources,
+    run_training,
+)
 
 
 def _config(storage: Path, name: str, **training: object) -> TrainConfig:
@@ -58,6 +73,12 @@ def _config(storage: Path, name: str, **training: object) -> TrainConfig:
             "scaling": {"num_workers": 1, "cpus_per_worker": 1},
         }
     )
+
+
+def _image() -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 32), "white").save(stream, "PNG")
+    return stream.getvalue()
 
 
 def _weights(config: TrainConfig) -> dict[str, torch.Tensor]:
@@ -212,3 +233,72 @@ def test_settings_and_data_are_checked_before_workers_start(
         run_training(missing)
     with pytest.raises(ConfigError, match="must divide"):
         run_training(config.replace(training={"batch_size": 15, "num_streams": 2}))
+    small = config.replace(training={"batch_size": 500, "num_streams": 2})
+    with pytest.raises(ConfigError, match="160 training samples do not fill one batch of 500"):
+        run_training(small)
+    assert not RunFolder(config.run.storage, config.run.name).has("config.yaml")
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_data_that_a_worker_finds_damaged_ends_the_run_with_that_error(
+    num_workers: int, ray_cluster: None, tmp_path: Path
+) -> None:
+    words = [
+        {"image": {"bytes": _image(), "path": ""}, "label": label} for label in ["ab", "ba"] * 40
+    ]
+    path = tmp_path / "words.parquet"
+    pq.write_table(pa.Table.from_pylist(words), path)
+    config = _config(tmp_path, "damaged").replace(
+        data={"source": "parquet", "path": str(path), "validation_fraction": 0.1},
+        scaling={"num_workers": num_workers, "cpus_per_worker": 1},
+    )
+
+    def damage(event: dict[str, Any]) -> None:
+        if event["event"] == "dataset":
+            path.write_bytes(b"PAR1" * 100)
+
+    with pytest.raises(DatasetError, match="is not readable as Parquet") as raised:
+        run_training(config, damage)
+    assert type(raised.value) is DatasetError
+    assert "load_spans" not in str(raised.value)
+
+
+def test_a_damaged_outcome_is_told_and_the_run_ends_again(
+    two_worker_run: TrainConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = RunFolder(two_worker_run.run.storage, two_worker_run.run.name)
+    folder.write(OUTCOME_FILE, b"{")
+    outcome = run_training(two_worker_run)
+    assert not outcome.was_finished
+    assert "outcome.json is damaged" in caplog.text
+    assert run_training(two_worker_run).was_finished
+    assert len(_history(two_worker_run)) == 3
+
+
+def test_a_checkpoint_cut_short_is_told_before_workers_start(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    config = _config(tmp_path, "cut")
+    folder = RunFolder(config.run.storage, config.run.name)
+    folder.save_state(BEST, {"model": torch.zeros(100)})
+    folder.write(LAST, (folder.read(BEST) or b"")[:-100])
+    began = time.monotonic()
+    with pytest.raises(
+        CheckpointError, match=r"last\.pt is not whole.*delete it.*best\.pt,.*whole"
+    ):
+        run_training(config)
+    assert time.monotonic() - began < 10
+
+
+def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise Exception("The current node timed out\nduring startup.")  # as Ray's own
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", fail)
+    with (
+        pytest.raises(ClusterError, match=r"^Ray did not start.* timed out during startup\..*$"),
+        connected(),
+    ):
+        raise AssertionError
