@@ -101,7 +101,7 @@ class TextSampler:
         self._config = config
         words = _drawable_words(config, fonts)
         self._words = {
-            part: tuple(word for word in words if _is_validation(word) == part)
+            part: tuple(word for word in words if is_validation_text(word) == part)
             for part in (False, True)
         }
         if config.shares.word or config.shares.phrase or config.shares.address:
@@ -153,7 +153,7 @@ class TextSampler:
             text = self._kinds[name](rng, is_validation)
             if len(text) > self._config.max_chars:
                 continue
-            if name in ("word", "phrase", "address") or _is_validation(text) == is_validation:
+            if name in ("word", "phrase", "address") or is_validation_text(text) == is_validation:
                 return text
 
     def _plain_word(self, rng: np.random.Generator, is_validation: bool) -> str:
@@ -252,7 +252,8 @@ def _fault(word: str, undrawable: set[str], config: LexiconConfig) -> str:
     return ""
 
 
-def _is_validation(text: str) -> bool:
+def is_validation_text(text: str) -> bool:
+    """Say which part a text belongs to, in whatever case."""
     return crc32(text.lower().encode()) % _VALIDATION_SHARE == 0
 
 
