@@ -135,6 +135,21 @@ def overlay_heatmap(image: Pixels, heat: Heatmap) -> Pixels:
     return blended.astype(np.uint8)
 
 
+def overlay_quads(
+    image: Pixels,
+    quads: Float[np.ndarray, "quads 4 2"],
+    *,
+    colour: tuple[int, int, int] = (220, 40, 30),
+) -> Pixels:
+    """Draw quads over an image; the edge from the upper left to the upper right is thicker."""
+    drawn = image.copy()
+    corners = (quads * 16).round().astype(np.int32)  # in sixteenths of a pixel
+    for quad in corners:
+        cv2.polylines(drawn, [quad], True, colour, 1, cv2.LINE_AA, 4)
+        cv2.polylines(drawn, [quad[:2]], False, colour, 2, cv2.LINE_AA, 4)
+    return drawn
+
+
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)

@@ -10,6 +10,7 @@ from ocr_model.visualize import (
     draw_samples,
     draw_versions,
     overlay_heatmap,
+    overlay_quads,
 )
 
 IMAGE = np.full((32, 128, 3), 200, np.uint8)
@@ -96,3 +97,12 @@ def test_a_heatmap_without_weight_is_the_same_everywhere() -> None:
 def test_the_scale_of_a_heatmap_does_not_matter() -> None:
     heat = np.random.default_rng(0).random((2, 8))
     np.testing.assert_array_equal(overlay_heatmap(IMAGE, heat), overlay_heatmap(IMAGE, heat * 0.5))
+
+
+def test_quads_are_drawn_over_a_copy_of_the_image() -> None:
+    quad = np.array([[[10, 5], [60, 5], [60, 25], [10, 25]]], np.float32)
+    drawn = overlay_quads(IMAGE, quad, colour=(0, 255, 0))
+    assert (IMAGE == 200).all()
+    assert drawn[5, 30].tolist() == [0, 255, 0]
+    assert drawn[15, 30].tolist() == [200, 200, 200]
+    assert (overlay_quads(IMAGE, quad[:0]) == IMAGE).all()

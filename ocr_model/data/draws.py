@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
+from pydantic import PositiveFloat, model_validator
+
+from ocr_model.config import Config
 
 T = TypeVar("T")
 Number = float | int
@@ -27,3 +30,20 @@ def whole(rng: np.random.Generator, stop: int) -> int:
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
     """Draw one of some options, all alike."""
     return options[whole(rng, len(options))]
+
+
+class Range(Config):
+    """Bounds of what is drawn."""
+
+    least: PositiveFloat
+    most: PositiveFloat
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> "Range":
+        if self.least > self.most:
+            raise ValueError(f"least is {self.least}, above most ({self.most})")
+        return self
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """Draw evenly by the logarithm: as many from 8 to 16 as from 16 to 32."""
+        return float(self.least * (self.most / self.least) ** rng.random())

@@ -8,10 +8,11 @@ from jaxtyping import Float32
 from pydantic import Field, NonNegativeFloat
 
 from ocr_model.config import Config
-from ocr_model.data.draws import between, happens, whole
+from ocr_model.data.draws import Number, between, happens, whole
 from ocr_model.image import Pixels
 
 _TILE = (256, 1024)
+_WORD_HEIGHT = 32  # of the pictures that blur and resolution were chosen for
 
 
 class BlurConfig(Config):
@@ -56,7 +57,12 @@ class DegradeConfig(Config):
 
 
 def degrade(
-    pixels: Pixels, config: DegradeConfig, rng: np.random.Generator, *, strength: float = 1.0
+    pixels: Pixels,
+    config: DegradeConfig,
+    rng: np.random.Generator,
+    *,
+    strength: float = 1.0,
+    text_height: Number | None = None,
 ) -> Pixels:
     """Make a clean picture a real one; the size stays.
 
@@ -65,12 +71,18 @@ def degrade(
         config: What may happen to it, and how much at most.
         rng: Decides everything.
         strength: Share of the largest amounts, 0 to 1.
+        text_height: Pixels of a line of text, where the picture has more than one line: blur and
+            resolution then leave it as many of them as they leave a word 32 pixels high.
     """
     height, width = pixels.shape[:2]
+    scale = (height if text_height is None else text_height) / _WORD_HEIGHT
+    lowest = config.resolution.lowest
+    if text_height is not None:
+        lowest = min(1.0, lowest / scale)
     if happens(rng, config.blur.probability):
-        pixels = _blur(pixels, config.blur, strength, rng)
+        pixels = _blur(pixels, config.blur, strength, scale, rng)
     if happens(rng, config.resolution.probability):
-        share = 1 - between(rng, 0, strength) * (1 - config.resolution.lowest)
+        share = 1 - between(rng, 0, strength) * (1 - lowest)
         small = (max(2, int(width * share)), max(2, int(height * share)))
         pixels = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
         way = cv2.INTER_LINEAR if happens(rng, 0.6) else cv2.INTER_CUBIC
@@ -87,8 +99,10 @@ def degrade(
     return pixels
 
 
-def _blur(pixels: Pixels, config: BlurConfig, strength: float, rng: np.random.Generator) -> Pixels:
-    sigma = max(0.3, between(rng, 0, strength) * config.sigma) * pixels.shape[0] / 32
+def _blur(
+    pixels: Pixels, config: BlurConfig, strength: float, scale: Number, rng: np.random.Generator
+) -> Pixels:
+    sigma = max(0.3, between(rng, 0, strength) * config.sigma) * scale
     if not happens(rng, config.motion_share):
         return cv2.GaussianBlur(pixels, (0, 0), sigma)
     return cv2.filter2D(pixels, -1, _motion_kernel(whole(rng, 8), 2 * round(2 * sigma) + 1))

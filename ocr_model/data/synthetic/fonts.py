@@ -38,6 +38,7 @@ Mask = UInt8[np.ndarray, "_rows _columns"]
 
 _MATHS = ("cmex", "cmmi", "cmsy", "STIXNonUni", "STIXSiz", "DejaVuMath", "DejaVuSansDisplay",
           "DejaVuSerifDisplay")  # fmt: skip
+_FAINTEST = 32  # coverage that counts as ink
 _ENDINGS = {".ttf", ".otf"}
 _UNICASE_SIMILARITY = 0.73  # median over letters: AmaticSC has 0.81 and 0.85, others at most 0.57
 
@@ -64,6 +65,8 @@ class Glyph:
     """From the baseline to the mask's upper edge; negative is above."""
     advance: float
     """From this pen position to the next."""
+    ink: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Left, top, right, bottom of the ink in the mask, which begins where the pen stands."""
 
 
 class Face:
@@ -129,7 +132,8 @@ class Face:
             return Glyph(np.zeros((0, 0), np.uint8), 0, 0, self._font.getlength(char))
         image = Image.new("L", (right - left, bottom - top))
         ImageDraw.Draw(image).text((-left, -top), char, 255, self._font, anchor="ls")
-        return Glyph(np.array(image), left, top, self._font.getlength(char))
+        mask = np.array(image)
+        return Glyph(mask, left, top, self._font.getlength(char), _ink_box(mask))
 
 
 class FontCatalog:
@@ -206,6 +210,14 @@ def _package_fonts() -> list[Path]:
             spec = importlib.util.find_spec(entry.module)
             folders += [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
     return [path for folder in folders for path in folder.rglob("*")]
+
+
+def _ink_box(mask: Mask) -> tuple[int, int, int, int]:
+    is_ink = mask >= _FAINTEST
+    rows, columns = np.flatnonzero(is_ink.any(axis=1)), np.flatnonzero(is_ink.any(axis=0))
+    if not len(rows):
+        return (0, 0, mask.shape[1], mask.shape[0])
+    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
 def _turned(items: list[T], first: int) -> list[T]:

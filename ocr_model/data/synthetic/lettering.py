@@ -59,7 +59,8 @@ def set_text(face: Face, text: str, *, tracking: float = 0.0, margin: int = 0) -
             continue
         part = mask[y : y + height, x : x + width]
         np.maximum(part, glyph.mask, out=part)
-        boxes.append((x, y, x + width, y + height))
+        ink = glyph.ink
+        boxes.append((x + ink[0], y + ink[1], x + ink[2], y + ink[3]))
     ink_box = (margin, margin, mask.shape[1] - margin, mask.shape[0] - margin)
     return Lettering(mask, np.array(boxes, np.float32), ink_box, margin - top)
 

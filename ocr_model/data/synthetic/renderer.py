@@ -154,13 +154,13 @@ class WordRenderer:
             _draw_clutter(picture, ink, rng)
         for layer in layers[:0:-1]:  # shadow, then border
             other, _ = draw_colours(rng, from_palette=config.palette)
-            _lay_over(picture, layer, other, opacity=between(rng, 0.4, 1.0))
+            lay_over(picture, layer, other, opacity=between(rng, 0.4, 1.0))
         filling: Colour | np.ndarray = ink
         if has_surface and happens(rng, config.surface.ink_share):
             filling = ink + np.float32(0.4 * amount) * cut_surface(
                 self._surfaces, rng, height, width
             )
-        _lay_over(picture, layers[0], filling, opacity=between(rng, 0.75, 1.0))
+        lay_over(picture, layers[0], filling, opacity=between(rng, 0.75, 1.0))
         return cv2.convertScaleAbs(np.maximum(picture, 0, out=picture))
 
 
@@ -221,7 +221,7 @@ def _homography(sources: Corners, targets: Corners) -> np.ndarray:
     return cv2.getPerspectiveTransform(np.array(sources, np.float32), np.array(targets, np.float32))
 
 
-def _lay_over(
+def lay_over(
     picture: Float32[np.ndarray, "height width 3"],
     layer: Mask,
     filling: np.ndarray,

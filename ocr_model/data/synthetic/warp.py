@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
+from ocr_model.data.draws import Number
+
 Points = Float32[np.ndarray, "_points 2"]
 Homography = Float64[np.ndarray, "3 3"]
 
@@ -76,7 +78,7 @@ def _points(x: np.ndarray, y: np.ndarray) -> Points:
     return points
 
 
-def rim(box: tuple[int, int, int, int], num_points: int) -> Points:
+def rim(box: tuple[Number, Number, Number, Number], num_points: int) -> Points:
     """Return points along the upper and lower edge of a box."""
     left, top, right, bottom = box
     along = np.linspace(left, right, num_points, dtype=np.float32)

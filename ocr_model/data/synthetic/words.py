@@ -102,7 +102,7 @@ class TextSampler:
         self._config = config
         words = _drawable_words(config, fonts)
         self._words = {
-            part: tuple(word for word in words if _is_validation(word) == part)
+            part: tuple(word for word in words if is_validation_text(word) == part)
             for part in (False, True)
         }
         if config.shares.word or config.shares.phrase or config.shares.address:
@@ -177,7 +177,7 @@ class TextSampler:
                 text = self._kinds[kind](rng, is_validation)
             if len(text) > self._config.max_chars or (like and len(text) != len(like)):
                 continue
-            if kind in _OF_WORDS or _is_validation(text) == is_validation:
+            if kind in _OF_WORDS or is_validation_text(text) == is_validation:
                 return text
         if like is not None:
             return like
@@ -289,7 +289,8 @@ def _group_by_length(words: tuple[str, ...]) -> dict[int, list[str]]:
     return groups
 
 
-def _is_validation(text: str) -> bool:
+def is_validation_text(text: str) -> bool:
+    """Say which part a text belongs to, in whatever case."""
     return crc32(text.lower().encode()) % _VALIDATION_SHARE == 0
 
 

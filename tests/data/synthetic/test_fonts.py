@@ -108,3 +108,11 @@ def test_kerning_moves_pairs_together() -> None:
     face = Face(SHIPPED / "DejaVuSans.ttf")
     assert face.kerning("A", "V") < 0
     assert face.kerning("H", "H") == 0
+
+
+def test_the_ink_of_a_glyph_is_told_from_its_cell() -> None:
+    glyph = Face(SHIPPED / "DejaVuSans.ttf").glyph("l")
+    left, top, right, bottom = glyph.ink
+    assert glyph.mask[top:bottom, left:right].min(axis=0).max() > 200
+    assert not glyph.mask[:, : left - 1].any()
+    assert right - left < 0.6 * glyph.mask.shape[1]
