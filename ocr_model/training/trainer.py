@@ -24,6 +24,7 @@ from ocr_model import errors
 from ocr_model.data.index import DatasetIndex, index_dataset
 from ocr_model.data.ingest import RayData, scan_in_parallel
 from ocr_model.errors import ClusterError, ConfigError, OCRError
+from ocr_model.ray_session import require_lasting
 from ocr_model.training.checkpoint import require_same_settings
 from ocr_model.training.config import ScalingConfig, TrainConfig
 from ocr_model.training.local_data import build_local_data
@@ -35,8 +36,6 @@ from ocr_model.training.worker import Worker
 logger = logging.getLogger(__name__)
 
 OUTCOME_FILE = "outcome.json"
-_SMALL_MACHINE_CPUS = 4  # logical; a train worker, a data task and Ray's own must fit at once
-_OBJECT_STORE_BYTES = 300 * 2**20
 
 
 @dataclass(frozen=True)
@@ -51,35 +50,6 @@ class TrainOutcome:
     """The run had ended before this command; nothing was trained."""
 
 
-@contextmanager
-def connected() -> Iterator[None]:
-    """Join the cluster that this process belongs to, or start one on this machine.
-
-    A cluster is joined where `RAY_ADDRESS` names it (`ray job submit` sets that); otherwise a
-    local one is started, and ended on exit.
-    """
-    if ray.is_initialized():
-        yield
-        return
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init()
-    else:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_worker_niceness", "0")  # data tasks lower theirs themselves
-        ray.init(
-            address="local",
-            num_cpus=max(_SMALL_MACHINE_CPUS, os.cpu_count() or 1),
-            object_store_memory=_OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
 def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainOutcome:
     """Train on the connected cluster, or say that the run has ended before.
 
@@ -90,7 +60,7 @@ def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainO
     Raises:
         OCRError: As the loop, and ClusterError where the cluster is too small.
     """
-    _require_lasting_storage(config.run.storage)
+    require_lasting("run.storage", config.run.storage)
     folder = RunFolder(config.run.storage, config.run.name)
     former = folder.read("config.yaml")
     if former is not None and folder.has(LAST):
@@ -159,15 +129,6 @@ def require_resources(scaling: ScalingConfig) -> tuple[int, dict[str, float]]:
                 "nodes, or set scaling.wait_seconds where an autoscaler adds them"
             )
         time.sleep(1)
-
-
-def _require_lasting_storage(storage: str) -> None:
-    is_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    if is_job and "://" not in storage and not os.path.isabs(storage):  # noqa: PTH117  # or a URI
-        raise ConfigError(
-            f"run.storage={storage} is relative to the copy of the working directory that Ray made "
-            "for this job and deletes; give a folder that all nodes see, or a bucket"
-        )
 
 
 def _missing(num_workers: int, request: dict[str, float]) -> str:
