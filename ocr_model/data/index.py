@@ -23,6 +23,12 @@ ParallelMap = Callable[
 """Like the built-in `map`; results in order."""
 
 
+_TWO_VALIDATION_PARTS = (
+    "this dataset has a validation part of its own; data.validation_fraction would shrink both "
+    "parts"
+)
+
+
 class TextConfig(Config):
     """How labels are read."""
 
@@ -118,10 +124,7 @@ def index_dataset(
     train, reports["train"] = _collect(scans, source, source.limit, wants_validation=False)
     own = source.fragments("validation")
     if own and source.validation_fraction:
-        raise ConfigError(
-            "this dataset has a validation part of its own; data.validation_fraction would shrink "
-            "both parts"
-        )
+        raise ConfigError(_TWO_VALIDATION_PARTS)
     if own:
         scan = partial(
             scan_fragment, text=text, num_columns=num_columns, source=source, keep_all=True
@@ -169,6 +172,29 @@ def index_for_evaluation(source: SourceConfig, subset: Subset | None) -> SubsetI
     if not index.num_rows:
         raise DatasetError("this dataset has no labelled sample")
     return index
+
+
+def rows_of_subset(source: SourceConfig, subset: Subset) -> SubsetIndex:
+    """Return the rows of a subset up to its limit, whatever their labels; no label is read.
+
+    A validation part that is not there has no rows.
+    """
+    limit = source.limit if subset == "train" else source.validation_limit
+    fragments = source.fragments(subset)
+    if not source.validation_fraction:
+        some = _enough(fragments, limit, source.seed)
+        return _limit(((part, np.arange(part.num_rows)) for part in some), limit, source.seed)
+    if source.fragments("validation"):
+        raise ConfigError(_TWO_VALIDATION_PARTS)
+    picks = []
+    for part in source.fragments("train"):
+        share = _uniform_hash(part.key, np.arange(part.num_rows))
+        is_wanted = (share < source.validation_fraction) == (subset == "validation")
+        picks.append((part, np.flatnonzero(is_wanted)))
+    if limit is not None:
+        order = np.random.default_rng(source.seed).permutation(len(picks))
+        picks = [picks[i] for i in order]
+    return _limit(picks, limit, source.seed)
 
 
 def scan_fragment(
