@@ -22,6 +22,7 @@ class Folder:
             error: What is raised where the folder cannot be written to.
         """
         self._error = error
+        address = address.rstrip("/") or "/"
         try:
             if "://" in address:
                 self._filesystem, self._root = fs.FileSystem.from_uri(address)
@@ -59,6 +60,10 @@ class Folder:
         """Return whether there is a file of that name."""
         info = self._filesystem.get_file_info(f"{self._root}/{name}")
         return bool(info.type is fs.FileType.File)
+
+    def size(self, name: str) -> int:
+        """Return a file's bytes by number; 0 where there is none."""
+        return int(self._filesystem.get_file_info(f"{self._root}/{name}").size or 0)
 
     def names(self) -> list[str]:
         """Return the names of files and folders directly in it, sorted; not of unfinished files."""
