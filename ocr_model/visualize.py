@@ -113,7 +113,7 @@ def draw_contact_sheet(
         for i, place in enumerate(() if places is None else places):
             colour = _CHAR_COLOURS[i % len(_CHAR_COLOURS)]
             axes.add_patch(Polygon(place, fill=False, edgecolor=colour, linewidth=0.9))
-        axes.set_title(_shortened(_plain(_drawable(label)), 24), fontsize=7.5, pad=2)
+        axes.set_title(_plain(_shortened(_drawable(label), 24)), fontsize=7.5, pad=2)
     return _png(figure)
 
 

@@ -13,7 +13,7 @@ class MakingConsole:
     """Shows the events of `make_dataset`; in a log file, the lines without the bar."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or Console(highlight=False, soft_wrap=True)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
