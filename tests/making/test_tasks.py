@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ocr_model.config import load_config
-from ocr_model.errors import ClusterError, DatasetError
+from ocr_model.errors import ClusterError, ConfigError, DatasetError
 from ocr_model.making import tasks
 from ocr_model.making.config import MakeDatasetConfig
 from ocr_model.making.plan import Shard
@@ -116,3 +116,10 @@ def test_more_tasks_than_shards_and_one_task_make_the_same_files(
     make_dataset(begin(_config(tmp_path / "one", *RENDERED, "max_tasks=1")))
     make_dataset(begin(_config(tmp_path / "many", *RENDERED, "max_tasks=50")))
     assert _shards(tmp_path / "one") == _shards(tmp_path / "many")
+
+
+def test_a_relative_output_in_a_submitted_job_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    with pytest.raises(ConfigError, match="output=made is relative to the copy"):
+        begin(_config(Path("made")))
+    assert not Path("made").exists()
