@@ -18,7 +18,8 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     if "RAY_ADDRESS" not in os.environ:  # a local Ray needs no second environment for `uv run`
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    from ocr_model.training.trainer import connected, run_training  # noqa: PLC0415  # Ray reads it
+    from ocr_model.ray_session import connected  # noqa: PLC0415  # Ray reads it
+    from ocr_model.training.trainer import run_training  # noqa: PLC0415
 
     try:
         with connected(), TrainingConsole() as console:
@@ -30,10 +31,9 @@ def main() -> None:
         sys.exit(130)
     if outcome.was_finished:
         print(f"Run {config.run.name!r} had ended before; give another run.name to train anew.")
-    exact = outcome.metrics["word_accuracy_exact"]
+    exact, bundle = outcome.metrics["word_accuracy_exact"], outcome.bundle
     print(f"Ended: {outcome.reason}. Validation words read exactly: {exact:.1%}")
-    print(f"Bundle: {outcome.bundle}\nReport: {outcome.report}")
-    print(f"Next:   {evaluate_command(config, outcome.bundle)}")
+    print(f"Bundle: {bundle}\nReport: {outcome.report}\nNext:   {evaluate_command(config, bundle)}")
 
 
 if __name__ == "__main__":

@@ -5,17 +5,27 @@ Figures are built without pyplot, so nothing global is touched and threads do no
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
+from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 Pixels = UInt8[np.ndarray, "height width 3"]
+AnyPixels = UInt8[np.ndarray, "_height _width 3"]
+"""Of a picture among others of other sizes."""
 Heatmap = Float[np.ndarray, "map_height map_width"]
 
 _RIGHT, _WRONG = "#1a7f37", "#c4320a"
+_CHAR_COLOURS = ("#e6194b", "#4363d8")  # of neighbouring characters
+_MOST_CHARACTERS = 96  # of a histogram
 
 
 def draw_curves(history: Sequence[dict[str, float]]) -> bytes:
@@ -97,6 +107,96 @@ def draw_versions(
     return _png(figure)
 
 
+def draw_contact_sheet(
+    images: Sequence[AnyPixels],
+    labels: Sequence[str],
+    quads: Sequence[Float[np.ndarray, "_chars 4 2"] | None],
+    *,
+    columns: int = 8,
+) -> bytes:
+    """Draw word images in their own proportions, each under its label.
+
+    Args:
+        images: Of any sizes.
+        labels: One each.
+        quads: Corners (x, y) of each character, where they are to be outlined.
+        columns: Images side by side.
+    """
+    rows = max(1, -(-len(images) // columns))
+    figure = Figure(figsize=(1.6 * columns, 0.75 * rows), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.03)  # type: ignore[union-attr, call-arg]
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, image, label, places in zip(grid.flat, images, labels, quads, strict=False):
+        height, width = image.shape[:2]
+        axes.imshow(image, interpolation="bilinear")
+        axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+        for i, place in enumerate(() if places is None else places):
+            colour = _CHAR_COLOURS[i % len(_CHAR_COLOURS)]
+            axes.add_patch(Polygon(place, fill=False, edgecolor=colour, linewidth=0.9))
+        axes.set_title(_plain(_shortened(_drawable(label), 24)), fontsize=7.5, pad=2)
+    return _png(figure)
+
+
+def draw_label_statistics(subsets: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """Draw how many rows of each subset were kept, and the lengths and characters of labels.
+
+    A subset is what `SubsetReport.to_json` gives.
+    """
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    grid = figure.add_gridspec(2, 5)
+    _draw_lengths(figure.add_subplot(grid[0, :3]), subsets)
+    _draw_rows(figure.add_subplot(grid[0, 3:]), subsets)
+    _draw_characters(figure.add_subplot(grid[1, :]), subsets)
+    return _png(figure)
+
+
+def _draw_lengths(axes: Axes, subsets: Mapping[str, Mapping[str, Any]]) -> None:
+    width = 0.8 / len(subsets)
+    for i, (name, subset) in enumerate(subsets.items()):
+        lengths = np.array([int(length) for length in subset["lengths"]])
+        shares = np.array(list(subset["lengths"].values())) / max(1, subset["kept"])
+        offset = (i - (len(subsets) - 1) / 2) * width
+        axes.bar(lengths + offset, 100 * shares, width, label=name)
+    axes.set(title="length of labels", xlabel="characters", ylabel="% of labels")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend()
+
+
+def _draw_rows(axes: Axes, subsets: Mapping[str, Mapping[str, Any]]) -> None:
+    bars = []
+    for name, subset in subsets.items():
+        bars.append((f"{name}: kept", subset["kept"], _RIGHT))
+        bars += [(f"{name}: {why}", n, _WRONG) for why, n in subset["dropped"].items()]
+    titles, counts, colours = zip(*bars, strict=True)
+    drawn = axes.barh(titles, counts, color=colours, height=0.6)
+    axes.bar_label(drawn, [f"{count:,}" for count in counts], padding=3)
+    axes.set(title="rows", xlim=(0, 1.25 * max(counts)), ylim=(max(4.5, len(bars)) - 0.5, -0.5))
+    axes.xaxis.set_visible(False)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+
+
+def _draw_characters(axes: Axes, subsets: Mapping[str, Mapping[str, Any]]) -> None:
+    counts: dict[str, int] = {}
+    for subset in subsets.values():
+        for char, count in subset["characters"].items():
+            counts[char] = counts.get(char, 0) + count
+    common = sorted(counts, key=lambda char: -counts[char])[:_MOST_CHARACTERS]
+    axes.bar(range(len(common)), [counts[char] for char in common], color="#4c72b0")
+    names = [_plain(_drawable(char)).replace(" ", "␣") for char in common]
+    axes.set_xticks(range(len(common)), names, fontsize=8 if len(common) > 60 else 9)
+    axes.set(title=f"characters: {len(counts)} different", ylabel="occurrences")
+    if len(counts) > len(common):
+        axes.set_xlabel(f"the {len(common)} most frequent")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.set_ylim(bottom=0.7)  # one occurrence is seen
+    axes.set_xlim(-0.8, len(common) - 0.2)
+    axes.grid(axis="y", alpha=0.3)
+
+
 def draw_attention(
     image: Pixels, text: str, weights: Float[np.ndarray, "layers heads chars map_height map_width"]
 ) -> bytes:
@@ -159,3 +259,18 @@ def _png(figure: Figure) -> bytes:
 def _plain(text: str) -> str:
     """Make text safe for matplotlib, which reads dollar signs as mathematics."""
     return text.replace("$", r"\$") if text else "∅"
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _drawable(text: str) -> str:
+    """Replace what matplotlib's font has no glyph for; it would warn of each."""
+    return "".join(char if ord(char) in _known_glyphs() else "□" for char in text)
+
+
+@lru_cache(maxsize=1)
+def _known_glyphs() -> frozenset[int]:
+    path = font_manager.findfont(font_manager.FontProperties())
+    return frozenset(font_manager.get_font(path).get_charmap())

@@ -6,7 +6,9 @@ from PIL import Image
 
 from ocr_model.visualize import (
     draw_attention,
+    draw_contact_sheet,
     draw_curves,
+    draw_label_statistics,
     draw_samples,
     draw_versions,
     overlay_heatmap,
@@ -69,6 +71,27 @@ def test_a_sheet_of_versions_has_a_row_per_word_and_takes_any_label() -> None:
     width, height = _size(draw_versions(labels, images, ["original", "first", "second"]))
     assert width == pytest.approx(110 * (1.5 + 3 * 2.2), abs=2)
     assert height == pytest.approx(110 * (0.3 + 4 * 0.75), abs=2)
+
+
+@pytest.mark.parametrize(("num_samples", "num_rows"), [(1, 1), (8, 1), (9, 2)])
+def test_a_contact_sheet_holds_pictures_of_any_sizes(num_samples: int, num_rows: int) -> None:
+    images = [np.full((20 + i, 300 - 30 * i, 3), 9 * i, np.uint8) for i in range(num_samples)]
+    png = draw_contact_sheet(images, ["$漢\n" * 20] * num_samples, [None] * num_samples)
+    width, height = _size(png)
+    assert width == 1408
+    assert height == pytest.approx(110 * 0.75 * num_rows, abs=2)
+
+
+def test_character_outlines_are_drawn_into_the_picture_that_has_them() -> None:
+    quads = np.array([[[5, 5], [60, 5], [60, 25], [5, 25]]], np.float32)
+    assert draw_contact_sheet([IMAGE], ["a"], [quads]) != draw_contact_sheet([IMAGE], ["a"], [None])
+
+
+@pytest.mark.parametrize("characters", [{"a": 1}, {chr(0x4E00 + i): i + 1 for i in range(500)}])
+def test_label_statistics_fit_any_alphabet(characters: dict[str, int]) -> None:
+    part = {"seen": 9, "kept": 5, "dropped": {"empty": 4}, "characters": characters}
+    subsets = {"train": {**part, "lengths": {"1": 2, "25": 3}}}
+    assert _size(draw_label_statistics(subsets)) == (1320, 770)
 
 
 @pytest.mark.parametrize(("text", "num_rows"), [("", 1), ("a", 2), ("$b$", 2), ("abcd", 3)])

@@ -23,6 +23,12 @@ ParallelMap = Callable[
 """Like the built-in `map`; results in order."""
 
 
+_TWO_VALIDATION_PARTS = (
+    "this dataset has a validation part of its own; data.validation_fraction would shrink both "
+    "parts"
+)
+
+
 class TextConfig(Config):
     """How labels are read."""
 
@@ -125,10 +131,7 @@ def index_dataset(
     fragments, own = source.fragments("train"), source.fragments("validation")
     is_shared = source.validation_fraction > 0  # both subsets come from the same rows
     if own and is_shared:
-        raise ConfigError(
-            "this dataset has a validation part of its own; data.validation_fraction would shrink "
-            "both parts"
-        )
+        raise ConfigError(_TWO_VALIDATION_PARTS)
     if not own and not is_shared:
         raise DatasetError(
             "this dataset has no validation part: set one, or data.validation_fraction=0.1 to set "
@@ -209,6 +212,27 @@ def index_for_evaluation(
     if not index.num_rows:
         raise DatasetError("this dataset has no labelled sample")
     return index
+
+
+def rows_of_subset(source: SourceConfig, subset: Subset) -> SubsetIndex:
+    """Return the rows of a subset up to its limit, whatever their labels; no label is read.
+
+    A validation part that is not there has no rows.
+    """
+    limit = source.limit if subset == "train" else source.validation_limit
+    is_shared = source.validation_fraction > 0  # both subsets come from the same rows
+    if is_shared and source.fragments("validation"):
+        raise ConfigError(_TWO_VALIDATION_PARTS)
+    picks = []
+    fragments = source.fragments("train" if is_shared else subset)
+    for fragment in fragments if limit is None else _shuffled(fragments, source.seed):
+        rows = np.arange(fragment.num_rows)
+        if is_shared:
+            is_validation = _uniform_hash(fragment.key, rows) < source.validation_fraction
+            rows = rows[is_validation == (subset == "validation")]
+        picks.append((fragment, rows))
+    chosen = list(_take(picks, limit, source.seed))
+    return SubsetIndex(tuple(f for f, _ in chosen), tuple(rows for _, rows in chosen))
 
 
 def scan_fragment(

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -28,6 +27,7 @@ from ocr_model import errors
 from ocr_model.data.index import DatasetIndex, index_dataset
 from ocr_model.data.ingest import RayData, scan_in_parallel, unwrapped
 from ocr_model.errors import ClusterError, ConfigError, OCRError
+from ocr_model.ray_session import require_lasting
 from ocr_model.training.checkpoint import require_same_settings
 from ocr_model.training.config import ScalingConfig, TrainConfig
 from ocr_model.training.local_data import build_local_data
@@ -41,8 +41,6 @@ logger = logging.getLogger(__name__)
 
 OUTCOME_FILE = "outcome.json"
 FAULT_FILE = "fault.json"
-_SMALL_MACHINE_CPUS = 4  # logical; a train worker, a data task and Ray's own must fit at once
-_OBJECT_STORE_BYTES = 300 * 2**20
 
 
 @dataclass(frozen=True)
@@ -57,48 +55,6 @@ class TrainOutcome:
     """The run had ended before this command; nothing was trained."""
 
 
-@contextmanager
-def connected() -> Iterator[None]:
-    """Join the cluster that this process belongs to, or start one on this machine.
-
-    A cluster is joined where `RAY_ADDRESS` names it (`ray job submit` sets that); otherwise a
-    local one is started, and ended on exit.
-
-    Raises:
-        ClusterError: Ray did not start, or did not answer.
-    """
-    if ray.is_initialized():
-        yield
-        return
-    try:
-        _connect()
-    except Exception as error:  # a border: where its processes do not start, Ray raises just that
-        raise ClusterError(
-            f"Ray did not start, or could not be joined: {' '.join(str(error).split())} "
-            "Where the machine was only busy, the same command may succeed"
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _connect() -> None:
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init()
-        return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # data tasks lower theirs themselves
-    ray.init(
-        address="local",
-        num_cpus=max(_SMALL_MACHINE_CPUS, os.cpu_count() or 1),
-        object_store_memory=_OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-
-
 def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainOutcome:
     """Train on the connected cluster, or say that the run has ended before.
 
@@ -109,7 +65,7 @@ def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainO
     Raises:
         OCRError: As the loop, and ClusterError where the cluster is too small.
     """
-    require_lasting_storage(config.run.storage)
+    require_lasting("run.storage", config.run.storage)
     folder = RunFolder(config.run.storage, config.run.name)
     former = folder.read("config.yaml")
     if former is not None and folder.has(LAST):
@@ -153,21 +109,6 @@ def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainO
     )
     folder.write(OUTCOME_FILE, json.dumps(vars(outcome), indent=2).encode())
     return outcome
-
-
-def require_lasting_storage(storage: str) -> None:
-    """Refuse a storage that ends with the job.
-
-    Raises:
-        ConfigError: This process runs as a Ray job, and `storage` is a relative path.
-    """
-    is_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    is_lasting = "://" in storage or Path(storage).expanduser().is_absolute()
-    if is_job and not is_lasting:
-        raise ConfigError(
-            f"run.storage={storage} is relative to the copy of the working directory that Ray made "
-            "for this job and deletes; give a folder that all nodes see, or a bucket"
-        )
 
 
 def _former_outcome(folder: RunFolder) -> TrainOutcome | None:

@@ -13,9 +13,9 @@ import pytest
 
 from ocr_model.config import load_config
 from ocr_model.errors import ConfigError
+from ocr_model.ray_session import require_lasting
 from ocr_model.training.config import RunConfig, TrainConfig
 from ocr_model.training.preview import PreviewConfig
-from ocr_model.training.trainer import require_lasting_storage
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*.yaml"))
@@ -63,10 +63,10 @@ def test_a_job_takes_the_storage_that_a_config_names(
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
     storage = load_config(TrainConfig, path).run.storage
     if storage != RunConfig().storage:
-        require_lasting_storage(storage)
+        require_lasting("run.storage", storage)
     else:
         with pytest.raises(ConfigError, match=r"run\.storage=runs is relative"):
-            require_lasting_storage(storage)
+            require_lasting("run.storage", storage)
 
 
 @pytest.mark.parametrize("storage", ["s3://bucket/runs", "~/runs", "/mnt/runs"])
@@ -74,7 +74,7 @@ def test_a_job_takes_a_bucket_and_an_absolute_folder(
     storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
-    require_lasting_storage(storage)
+    require_lasting("run.storage", storage)
 
 
 def test_no_config_names_a_folder_outside_the_project() -> None:
