@@ -22,6 +22,7 @@ from ocr_model.errors import (
     DatasetError,
     NonFiniteLossError,
 )
+from ocr_model.ray_session import connected
 from ocr_model.training.config import ScalingConfig, TrainConfig
 from ocr_model.training.local_data import build_local_data
 from ocr_model.training.loop import train
@@ -29,7 +30,6 @@ from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.run_state import BEST, LAST
 from ocr_model.training.trainer import (
     OUTCOME_FILE,
-    connected,
     require_resources,
     run_training,
 )
