@@ -40,8 +40,10 @@ boot_id() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown; }
 start_node() { # start_node NAME ARGUMENTS...: a process group of its own
   local name=$1
   shift
+  # The agent's usual port may be another Ray's; jobs submitted here would then find no agent.
   setsid ray start --block --num-cpus="$cpus" --object-store-memory=300000000 \
-    --node-ip-address=$loopback "$@" >"$state/$name.log" 2>&1 </dev/null &
+    --node-ip-address=$loopback --dashboard-agent-listen-port=0 "$@" \
+    >"$state/$name.log" 2>&1 </dev/null &
   echo $! >>"$state/pids"
   disown # else bash reports each node that `down` ends
 }

@@ -2,6 +2,7 @@ import json
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -134,7 +135,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         "OCR_CLUSTER_DIR": f"/tmp/ocr-{os.getpid()}",  # Unix sockets allow only short paths
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    started = _run("cluster/local.sh", "up", "2", **environment)
+    # A Ray of somebody else's beside it holds the port that Ray's agents take by default.
+    with socket.create_server(("127.0.0.2", 52365)):
+        started = _run("cluster/local.sh", "up", "2", **environment)
     assert started.returncode == 0, started.stderr
     assert "2 nodes are up" in started.stderr
     pids = [int(pid) for pid in (Path(environment["OCR_CLUSTER_DIR"]) / "pids").read_text().split()]
