@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from pydantic import PositiveInt
 
 from ocr_model.config import Config, parse_command_line
+from ocr_model.data.seeding import generator_of
 from ocr_model.data.synthetic.renderer import WordRenderer
 from ocr_model.data.synthetic.stages import RendererConfig
 from ocr_model.data.synthetic.words import LexiconConfig, TextSampler
@@ -45,11 +46,11 @@ def main() -> None:
     sampler = TextSampler(LexiconConfig(), renderer.fonts)
 
     def render(number: int) -> np.ndarray:
-        rng = np.random.default_rng([0, number])
+        rng = generator_of(0, number)
         return renderer.render(sampler.draw(rng, is_validation=False), rng).pixels
 
     def draw_plainly(number: int) -> None:
-        rng = np.random.default_rng([0, number])
+        rng = generator_of(0, number)
         text = sampler.draw(rng, is_validation=False)
         face = renderer.fonts.draw_face(text, rng)
         assert face is not None

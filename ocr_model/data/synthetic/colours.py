@@ -1,17 +1,20 @@
 """Colours and surfaces of rendered words."""
 
 import json
+from bisect import bisect_right
 from functools import lru_cache
 from importlib.resources import files
+from itertools import accumulate
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float32, UInt8
 
-from ocr_model.data.draws import between, happens, whole
+from ocr_model.data.draws import Number, between, happens, whole
+from ocr_model.data.synthetic.fonts import Mask
 from ocr_model.errors import ConfigError, ImageError
-from ocr_model.image import decode_image
+from ocr_model.image import Pixels, decode_image
 
 Colour = Float32[np.ndarray, "3"]
 """RGB, 0 to 255."""
@@ -26,16 +29,16 @@ _LEAST_CONTRAST = 25.0  # grey levels; the 5th percentile of the real words behi
 
 
 @lru_cache(maxsize=1)
-def _palette() -> tuple[Float[np.ndarray, " pairs"], Float32[np.ndarray, "pairs 2 3"]]:
-    """Load pairs of paper and ink, and the cumulative share of each.
+def _palette() -> tuple[list[float], list[tuple[Number, ...]]]:
+    """Load the cumulative share and the six channels of each pair of paper and ink.
 
     They are the centres of 64 clusters (k-means) of such pairs, which were themselves found by
     k-means with k=2 in each of the 6,725 training words of IIIT5K, ICDAR 2015 and SVT; the colour
     that has most of the rim is paper.
     """
     entries = json.loads(files(__package__).joinpath("palette.json").read_text())
-    shares = np.cumsum([count for count, _, _ in entries])
-    return shares / shares[-1], np.array([pair for _, *pair in entries], np.float32)
+    ends = list(accumulate(count for count, _, _ in entries))
+    return [end / ends[-1] for end in ends], [(*paper, *ink) for _, paper, ink in entries]
 
 
 def draw_colours(rng: np.random.Generator, *, from_palette: bool) -> tuple[Colour, Colour]:
@@ -44,30 +47,92 @@ def draw_colours(rng: np.random.Generator, *, from_palette: bool) -> tuple[Colou
     Their channels differ by at least 25 grey levels, on the average.
     """
     while True:
+        *draws, place = rng.random(7).tolist()
         if from_palette:
             ends, pairs = _palette()
-            pair = pairs[np.searchsorted(ends, rng.random(), "right") % len(pairs)]
-            pair = pair + (rng.random((2, 3), np.float32) - 0.5) * (2 * _JITTER)
+            pair = pairs[min(bisect_right(ends, place), len(pairs) - 1)]
+            channels = [c + 2 * _JITTER * (d - 0.5) for c, d in zip(pair, draws, strict=True)]
         else:
-            pair = rng.random((2, 3), np.float32) * 255
-        if float(np.abs(pair[0] - pair[1]).sum()) >= 3 * _LEAST_CONTRAST:
-            return pair[0], pair[1]
+            channels = [255 * draw for draw in draws]
+        red, green, blue, other_red, other_green, other_blue = channels
+        contrast = abs(red - other_red) + abs(green - other_green) + abs(blue - other_blue)
+        if contrast >= 3 * _LEAST_CONTRAST:
+            colours = np.array(channels, np.float32)
+            return colours[:3], colours[3:]
+
+
+def tone_of(colour: Colour) -> tuple[float, float, float]:
+    """Return a colour as OpenCV's drawing functions take it."""
+    red, green, blue = colour.tolist()
+    return red, green, blue
+
+
+def fill(height: int, width: int, colour: Colour) -> Pixels:
+    """Return a picture of one colour."""
+    picture: np.ndarray = np.empty((height, width, 3), np.uint8)
+    cv2.rectangle(picture, (0, 0), (width, height), tone_of(colour), -1)
+    return picture
+
+
+def draw_surface(
+    surfaces: list[Surface],
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    colour: Colour,
+    amount: Number,
+) -> Pixels:
+    """Cut a piece out of a random surface, scale it to a size (height, width) and tint it.
+
+    Args:
+        surfaces: What it is cut from.
+        rng: Decides which and where.
+        size: Of the result: height, width.
+        colour: Its mean.
+        amount: Share of the surface's contrast that is left.
+    """
+    piece = _cut(surfaces, rng, *size)
+    means = cv2.mean(piece)
+    red, green, blue = (
+        base - amount * mean for base, mean in zip(colour.tolist(), means[:3], strict=True)
+    )
+    matrix = [[amount, 0, 0, red], [0, amount, 0, green], [0, 0, amount, blue]]
+    return cv2.transform(piece, np.array(matrix))
+
+
+def lay_over(picture: Pixels, layer: Mask, filling: Colour | Pixels, opacity: Number) -> None:
+    """Blend a colour, or another picture, into a picture where a layer is, in place."""
+    # What the layer leaves of the picture: all is 255.
+    left = cv2.cvtColor(cv2.convertScaleAbs(layer, alpha=-opacity, beta=255), cv2.COLOR_GRAY2RGB)
+    if filling.ndim == 1:
+        shares = np.zeros((3, 4))
+        shares[:, 3] = filling
+        shares.flat[:11:5] = filling / -255
+        covering = cv2.transform(left, shares)
+    else:
+        covering = cv2.multiply(filling, cv2.bitwise_not(left), scale=1 / 255)
+    cv2.add(cv2.multiply(picture, left, scale=1 / 255), covering, dst=picture)
 
 
 def cut_surface(
     surfaces: list[Surface], rng: np.random.Generator, height: int, width: int
 ) -> Float32[np.ndarray, "{height} {width} 3"]:
     """Cut a piece out of a random surface and scale it to a size; its mean is 0."""
+    piece = _cut(surfaces, rng, height, width)
+    cut = piece.astype(np.float32)
+    cut -= np.array(cv2.mean(piece)[:3], np.float32)
+    return cut
+
+
+def _cut(
+    surfaces: list[Surface], rng: np.random.Generator, height: int, width: int
+) -> UInt8[np.ndarray, "{height} {width} 3"]:
     surface = surfaces[whole(rng, len(surfaces))]
     zoom = between(rng, 0.4, 1.5)
     cut_height = min(max(4, int(height * zoom)), surface.shape[0])
     cut_width = min(max(4, int(width * zoom)), surface.shape[1])
     top = whole(rng, surface.shape[0] - cut_height + 1)
     left = whole(rng, surface.shape[1] - cut_width + 1)
-    piece = cv2.resize(surface[top : top + cut_height, left : left + cut_width], (width, height))
-    cut = piece.astype(np.float32)
-    cut -= np.array(cv2.mean(piece)[:3], np.float32)
-    return cut
+    return cv2.resize(surface[top : top + cut_height, left : left + cut_width], (width, height))
 
 
 @lru_cache(maxsize=1)

@@ -1,12 +1,14 @@
 """Texts set from glyphs: one mask per text, and the box of every character."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from jaxtyping import Float32
 
 from ocr_model.data.draws import between, happens
+from ocr_model.data.effects import blur
 from ocr_model.data.synthetic.fonts import EM_PIXELS, Face, Mask
 
 _SPACE = " "
@@ -36,51 +38,57 @@ def set_text(face: Face, text: str, *, tracking: float = 0.0, margin: int = 0) -
     """
     pen, previous = 0.0, ""
     placed = []
+    first = top = right = bottom = 0
     for char in text:
         if previous:
             pen += tracking + (0.0 if _SPACE in (char, previous) else face.kerning(previous, char))
         glyph = face.glyph(char)
-        placed.append((glyph, round(pen) + glyph.left))
+        left = round(pen) + glyph.left
+        height, width = glyph.mask.shape
+        if height:
+            if not bottom - top:  # the first with ink
+                first, top, right, bottom = left, glyph.top, left, glyph.top
+            first, top = min(first, left), min(top, glyph.top)
+            right, bottom = max(right, left + width), max(bottom, glyph.top + height)
+        placed.append((glyph, left))
         pen += glyph.advance
         previous = char
-    inked = [(glyph, left) for glyph, left in placed if glyph.mask.size]
-    first = min(left for _, left in inked)
-    top = min(glyph.top for glyph, _ in inked)
-    right = max(left + glyph.mask.shape[1] for glyph, left in inked)
-    bottom = max(glyph.top + glyph.mask.shape[0] for glyph, _ in inked)
     mask = np.zeros((bottom - top + 2 * margin, right - first + 2 * margin), np.uint8)
-    boxes = []
+    boxes: list[float] = []
+    end = 0
     for glyph, left in placed:
         x, y = left - first + margin, glyph.top - top + margin
         height, width = glyph.mask.shape
         if not height:  # a space
             baseline = margin - top
-            boxes.append((x, baseline - EM_PIXELS // 2, x + glyph.advance, baseline))
+            boxes += (x, baseline - EM_PIXELS // 2, x + glyph.advance, baseline)
             continue
-        part = mask[y : y + height, x : x + width]
-        np.maximum(part, glyph.mask, out=part)
+        if x >= end:
+            mask[y : y + height, x : x + width] = glyph.mask
+        else:  # it reaches under the one before
+            part = mask[y : y + height, x : x + width]
+            cv2.max(part, glyph.mask, dst=part)
+        end = max(end, x + width)
         ink = glyph.ink
-        boxes.append((x + ink[0], y + ink[1], x + ink[2], y + ink[3]))
+        boxes += (x + ink[0], y + ink[1], x + ink[2], y + ink[3])
     ink_box = (margin, margin, mask.shape[1] - margin, mask.shape[0] - margin)
-    return Lettering(mask, np.array(boxes, np.float32), ink_box, margin - top)
+    return Lettering(mask, np.array(boxes, np.float32).reshape(-1, 4), ink_box, margin - top)
 
 
 def change_weight(mask: Mask, amount: float) -> Mask:
     """Make strokes thicker (`amount` up to 1, by some 2 pixels) or thinner (down to -1)."""
-    soft = cv2.GaussianBlur(mask, (7, 7), 1.6)
+    kernel = _weight_kernel()
+    soft = cv2.sepFilter2D(mask, -1, kernel, kernel)
     # Where the blurred edge is cut moves the outline; the slope keeps it smooth.
-    level = 128 - 100 * amount
-    ramp = np.clip((np.arange(256) - level) * 4 + 128, 0, 255).astype(np.uint8)
+    changed = cv2.LUT(soft, _weight_ramp(round(128 - 100 * amount)))
     if amount < 0:  # thin strokes would vanish
-        thinned: Mask = np.maximum(cv2.LUT(soft, ramp), mask // 2)
-        return thinned
-    return cv2.LUT(soft, ramp)
+        cv2.max(changed, cv2.convertScaleAbs(mask, alpha=0.5), dst=changed)
+    return changed
 
 
 def outline(mask: Mask, pixels: int) -> Mask:
     """Thicken a mask by so many pixels on all sides: what a border fills."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
-    return cv2.dilate(mask, kernel)
+    return cv2.dilate(mask, _disc(pixels))
 
 
 def cast_shadow(mask: Mask, reach: int, rng: np.random.Generator) -> Mask:
@@ -91,4 +99,20 @@ def cast_shadow(mask: Mask, reach: int, rng: np.random.Generator) -> Mask:
     shadow[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)] = mask[
         max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)
     ]
-    return cv2.GaussianBlur(shadow, (0, 0), 1.0 + reach / 3) if happens(rng, 0.5) else shadow
+    softness = 1.0 + reach / 3
+    return blur(shadow, softness, softness) if happens(rng, 0.5) else shadow
+
+
+@lru_cache(maxsize=1)
+def _weight_kernel() -> np.ndarray:
+    return cv2.getGaussianKernel(7, 1.6, cv2.CV_32F)
+
+
+@lru_cache(maxsize=256)
+def _weight_ramp(level: int) -> np.ndarray:
+    return np.clip((np.arange(256) - level) * 4 + 128, 0, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=16)
+def _disc(radius: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

@@ -21,10 +21,13 @@ from ocr_model.data.draws import Number, between, happens, pick, whole
 from ocr_model.data.synthetic.colours import (
     Colour,
     Surface,
-    cut_surface,
     draw_colours,
+    draw_surface,
+    fill,
+    lay_over,
     load_photos,
     procedural_textures,
+    tone_of,
 )
 from ocr_model.data.synthetic.degrade import degrade
 from ocr_model.data.synthetic.fonts import EM_PIXELS, FontCatalog, Mask, load_fonts
@@ -79,8 +82,7 @@ class WordRenderer:
         lettering = self._letter(text, rng)
         layers = self._layers(lettering.mask, rng)
         warp = self._draw_warp(lettering, hardness, rng)
-        warped = [warp.apply(layer) for layer in layers]
-        pixels = self._paint(warped, hardness, rng)
+        pixels = self._paint(warp.apply(layers), hardness, rng)
         pixels = degrade(pixels, self.config.degrade, rng, strength=hardness)
         return RenderedWord(pixels, _quads(lettering.char_boxes, warp))
 
@@ -142,26 +144,24 @@ class WordRenderer:
         config = self.config
         height, width = layers[0].shape
         paper, ink = draw_colours(rng, from_palette=config.palette)
-        picture = np.empty((height, width, 3), np.float32)
-        picture[:] = paper
-        has_surface = happens(rng, config.surface.probability)
-        if has_surface:
+        filling: Colour | Pixels = ink
+        if happens(rng, config.surface.probability):
             # A texture stronger than the contrast would bury the word.
-            contrast = float(np.abs(paper - ink).mean()) / 64
+            contrast = cv2.norm(paper, ink, cv2.NORM_L1) / (3 * 64)
             amount = hardness * config.surface.strength * min(1.0, contrast)
-            picture += cut_surface(self._surfaces, rng, height, width) * np.float32(amount)
+            size = (height, width)
+            picture = draw_surface(self._surfaces, rng, size, paper, amount)
+            if happens(rng, config.surface.ink_share):
+                filling = draw_surface(self._surfaces, rng, size, ink, 0.4 * amount)
+        else:
+            picture = fill(height, width, paper)
         if happens(rng, config.clutter.probability):
             _draw_clutter(picture, ink, rng)
         for layer in layers[:0:-1]:  # shadow, then border
             other, _ = draw_colours(rng, from_palette=config.palette)
             lay_over(picture, layer, other, opacity=between(rng, 0.4, 1.0))
-        filling: Colour | np.ndarray = ink
-        if has_surface and happens(rng, config.surface.ink_share):
-            filling = ink + np.float32(0.4 * amount) * cut_surface(
-                self._surfaces, rng, height, width
-            )
         lay_over(picture, layers[0], filling, opacity=between(rng, 0.75, 1.0))
-        return cv2.convertScaleAbs(np.maximum(picture, 0, out=picture))
+        return picture
 
 
 @lru_cache(maxsize=4)
@@ -221,24 +221,9 @@ def _homography(sources: Corners, targets: Corners) -> np.ndarray:
     return cv2.getPerspectiveTransform(np.array(sources, np.float32), np.array(targets, np.float32))
 
 
-def lay_over(
-    picture: Float32[np.ndarray, "height width 3"],
-    layer: Mask,
-    filling: np.ndarray,
-    opacity: float,
-) -> None:
-    """Blend a layer into the picture, in place."""
-    alpha = cv2.cvtColor(layer, cv2.COLOR_GRAY2RGB) * np.float32(opacity / 255)
-    alpha *= filling - picture
-    picture += alpha
-
-
-def _draw_clutter(
-    picture: Float32[np.ndarray, "height width 3"], ink: Colour, rng: np.random.Generator
-) -> None:
+def _draw_clutter(picture: Pixels, ink: Colour, rng: np.random.Generator) -> None:
     height, width = picture.shape[:2]
-    colour = ink if happens(rng, 0.6) else rng.random(3) * 255
-    tone = tuple(float(channel) for channel in colour)
+    tone = tone_of(ink if happens(rng, 0.6) else rng.random(3, np.float32) * 255)
     for _ in range(1 + whole(rng, 3)):
         thickness = 1 + whole(rng, max(1, height // 10))
         match whole(rng, 3):

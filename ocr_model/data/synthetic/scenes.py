@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from ocr_model.config import Config
 from ocr_model.data.draws import Range, between, happens, pick, whole
 from ocr_model.data.synthetic.backdrops import draw_backdrop
-from ocr_model.data.synthetic.colours import Colour, Surface, cut_surface, draw_colours
+from ocr_model.data.synthetic.colours import Colour, Surface, draw_colours, draw_surface, lay_over
 from ocr_model.data.synthetic.fonts import EM_PIXELS, Face, Mask
 from ocr_model.data.synthetic.lettering import (
     Lettering,
@@ -29,7 +29,6 @@ from ocr_model.data.synthetic.placement import (
     PlacementConfig,
     place_panel,
 )
-from ocr_model.data.synthetic.renderer import lay_over
 from ocr_model.data.synthetic.stages import (
     LAYER_MARGIN,
     LayerConfig,
@@ -98,7 +97,8 @@ def draw_scene(
     Returns:
         The picture, its words, and the x-height of the smallest text.
     """
-    picture = draw_backdrop(size, surfaces, rng, is_photo=config.photos is not None)
+    backdrop = draw_backdrop(size, surfaces, rng, is_photo=config.photos is not None)
+    picture = cv2.convertScaleAbs(np.maximum(backdrop, 0, out=backdrop))
     is_taken = np.zeros((size[0] // GRID + 1, size[1] // GRID + 1), np.uint8)
     words: list[PageWord] = []
     smallest = config.x_height.most
@@ -121,7 +121,7 @@ def draw_scene(
         _paint(picture, panel, placed, surfaces, config, rng)
         words += _words_of(panel, placed, words[-1].line + 1 if words else 0, block)
         smallest = min(smallest, height)
-    return cv2.convertScaleAbs(np.maximum(picture, 0, out=picture)), words, smallest
+    return picture, words, smallest
 
 
 def _set_panel(
@@ -207,7 +207,7 @@ def _resized(panel: _Panel, scale: float) -> _Panel:
 
 
 def _paint(
-    picture: Float32[np.ndarray, "height width 3"],
+    picture: Pixels,
     panel: _Panel,
     placement: Placement,
     surfaces: list[Surface],
@@ -227,14 +227,15 @@ def _paint(
         ink = _contrasting(around.astype(np.float32), rng)
     shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]])
     warp = Warp(of_pixels(shift @ placement.homography), placement.bend, height, width)
-    for layer in panel.layers[:0:-1]:  # shadow, then border
+    letters, *behind = warp.apply(panel.layers)
+    for layer in behind[::-1]:  # shadow, then border
         # A border as dark as the letters would close them.
-        lay_over(part, warp.apply(layer), _contrasting(ink, rng), between(rng, 0.4, 1.0))
-    lay_over(part, warp.apply(panel.layers[0]), ink, between(rng, 0.85, 1.0))
+        lay_over(part, layer, _contrasting(ink, rng), between(rng, 0.4, 1.0))
+    lay_over(part, letters, ink, between(rng, 0.85, 1.0))
 
 
 def _paint_board(
-    part: Float32[np.ndarray, "height width 3"],
+    part: Pixels,
     placement: Placement,
     paper: Colour,
     ink: Colour,
@@ -253,8 +254,8 @@ def _paint_board(
         board[:] = 0
     cv2.fillConvexPoly(board, corners.astype(np.int32), 255, cv2.LINE_AA, 4)
     contrast = float(np.abs(paper - ink).mean()) / 64
-    amount = np.float32(between(rng, 0, 0.4) * min(1.0, contrast))
-    filling = paper + amount * cut_surface(surfaces, rng, height, width)
+    amount = between(rng, 0, 0.4) * min(1.0, contrast)
+    filling = draw_surface(surfaces, rng, (height, width), paper, amount)
     lay_over(part, board, filling, opacity=1.0)
     if happens(rng, 0.4):
         edge = np.zeros_like(board)

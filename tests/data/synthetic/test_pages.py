@@ -77,7 +77,9 @@ def test_quads_hold_all_ink_and_no_quad_is_empty(
     written = _pages(config, 12)
     monkeypatch.setattr(SetWord, "draw", lambda _self, _mask: None)
     monkeypatch.setattr(
-        Warp, "apply", lambda self, _mask: np.zeros((self.height, self.width), np.uint8)
+        Warp,
+        "apply",
+        lambda self, layers: [np.zeros((self.height, self.width), np.uint8) for _ in layers],
     )
     for number, (page, blank) in enumerate(zip(written, _pages(config, 12), strict=True)):
         ink = np.abs(page.pixels.astype(int) - blank.pixels.astype(int)).max(axis=2)
