@@ -36,8 +36,9 @@ EM_PIXELS = 48
 Mask = UInt8[np.ndarray, "_rows _columns"]
 """Coverage: 0 is paper, 255 ink."""
 
-_MATHS = ("cmex", "cmmi", "cmsy", "STIXNonUni", "STIXSiz", "DejaVuMath", "DejaVuSansDisplay",
-          "DejaVuSerifDisplay")  # fmt: skip
+# Faces of symbols, and those in TeX's old order, which have other marks at < > { } | and _.
+_UNFIT = ("cmb10", "cmex10", "cmmi10", "cmr10", "cmss10", "cmsy10", "cmtt10", "STIXNonUni",
+          "STIXSiz", "DejaVuMath", "DejaVuSansDisplay", "DejaVuSerifDisplay")  # fmt: skip
 _FAINTEST = 32  # coverage that counts as ink
 _ENDINGS = {".ttf", ".otf"}
 _UNICASE_SIMILARITY = 0.73  # median over letters: AmaticSC has 0.81 and 0.85, others at most 0.57
@@ -196,7 +197,7 @@ def load_fonts(config: FontsConfig) -> FontCatalog:
         str, Path
     ] = {}  # the same face may be found twice, as .otf and .ttf, or installed
     for path in sorted(paths, key=lambda path: (path.suffix.lower(), path.name), reverse=True):
-        if path.suffix.lower() in _ENDINGS and not path.stem.startswith(_MATHS):
+        if path.suffix.lower() in _ENDINGS and not path.stem.startswith(_UNFIT):
             by_stem.setdefault(path.stem, path)
     if not by_stem:
         raise ConfigError("no fonts: set fonts.packages, fonts.system or fonts.folders")

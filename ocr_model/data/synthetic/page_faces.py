@@ -26,7 +26,7 @@ class PageFaces:
         Raises:
             ConfigError: None has all characters of the alphabet.
         """
-        faces = [face for face in fonts.faces if face.can_draw(alphabet) and not _is_tex(face)]
+        faces = [face for face in fonts.faces if face.can_draw(alphabet)]
         families: dict[str, list[Face]] = {}
         for face in faces:
             families.setdefault(_family(face), []).append(face)
@@ -115,12 +115,6 @@ def _is_slanted(face: Face) -> bool:
 
 def _is_mono(face: Face) -> bool:
     return face.glyph("i").advance == face.glyph("W").advance
-
-
-def _is_tex(face: Face) -> bool:
-    """Find faces in TeX's old order, which have a dash at | and other marks at < > { } and _."""
-    height, width = face.glyph("|").mask.shape
-    return bool(width > height)
 
 
 def _strangeness(first: Face, second: Face) -> int:
