@@ -67,8 +67,6 @@ class StepSamples:
     geometry: ImageGeometry
     repeat: int = 0
     """How often the epoch has been through its rows before."""
-    strength: float = 1.0
-    """Share of the distortions' full strength."""
 
 
 def make_buckets(

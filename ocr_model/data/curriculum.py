@@ -1,4 +1,4 @@
-"""Named schedules of what is learned when: short words and weak distortions first.
+"""Named schedules of what is learned when: short words and easy pictures first.
 
 Pure functions of the epoch, so a resumed run needs no state of theirs.
 """
@@ -20,7 +20,7 @@ class Curriculum(Config):
         return max_chars
 
     def strength(self, epoch: int, num_epochs: int) -> float:
-        """Return the share of the full strength of distortions, in `[0, 1]`."""
+        """Return the share of the full strength of all distortions, in `[0, 1]`."""
         return 1.0
 
 
@@ -56,27 +56,27 @@ class ShortFirst(_Gradual):
 
 
 class EasyFirst(_Gradual):
-    """Weak distortions first; their strength rises linearly by epoch."""
+    """Easy pictures first: distortions, and the difficulty of rendered words, rise by epoch."""
 
     name: Literal["easy_first"]
     start_strength: float = Field(0.2, ge=0, lt=1)
     """Share of the full strength in the first epoch."""
 
     def strength(self, epoch: int, num_epochs: int) -> float:
-        """Return the share of the full strength of distortions, in `[0, 1]`."""
+        """Return the share of the full strength of all distortions, in `[0, 1]`."""
         risen = self._risen(epoch, num_epochs)
         return self.start_strength + risen * (1 - self.start_strength)
 
 
 class ShortAndEasyFirst(ShortFirst):
-    """Both: short labels and weak distortions first."""
+    """Both: short labels and easy pictures first."""
 
     name: Literal["short_and_easy_first"]  # type: ignore[assignment]  # narrower than its base's
     start_strength: float = Field(0.2, ge=0, lt=1)
     """Share of the full strength of distortions in the first epoch."""
 
     def strength(self, epoch: int, num_epochs: int) -> float:
-        """Return the share of the full strength of distortions, in `[0, 1]`."""
+        """Return the share of the full strength of all distortions, in `[0, 1]`."""
         risen = self._risen(epoch, num_epochs)
         return self.start_strength + risen * (1 - self.start_strength)
 

@@ -96,8 +96,17 @@ class SampleLoader:
         (columns,) = self.load_steps([StepSamples(references, self.geometry)], epoch)
         return columns
 
-    def load_steps(self, steps: Sequence[StepSamples], epoch: int) -> list[Columns]:
-        """Return the samples of each step; what they share of a fragment is read once."""
+    def load_steps(
+        self, steps: Sequence[StepSamples], epoch: int, *, strength: float = 1.0
+    ) -> list[Columns]:
+        """Return the samples of each step; what they share of a fragment is read once.
+
+        `strength` is the share of the full strength of all distortions.
+        """
+        source, augmentation = self.source, self.augmentation
+        if strength < 1:
+            source = source.eased(strength)
+            augmentation = None if augmentation is None else weakened(augmentation, strength)
         loaded = [self._empty_columns(step) for step in steps]
         wanted: dict[Fragment, list[tuple[int, SampleRef]]] = {}
         for number, step in enumerate(steps):
@@ -105,13 +114,13 @@ class SampleLoader:
                 wanted.setdefault(reference.fragment, []).append((number, reference))
         for fragment, parts in wanted.items():
             rows = np.concatenate([reference.rows for _, reference in parts])
-            samples = iter(self.source.read(fragment, rows, epoch=epoch))
+            samples = iter(source.read(fragment, rows, epoch=epoch))
             for number, reference in parts:
                 step, columns = steps[number], loaded[number]
                 for row, slot in zip(reference.rows, reference.slots, strict=True):
                     columns["key"][slot] = f"{fragment.uri}#{fragment.part}:{row}"
                     key = (self.seed, epoch + (step.repeat << 32), fragment.key, int(row))
-                    self._fill(columns, int(slot), next(samples), step, key)
+                    self._fill(columns, int(slot), next(samples), step, augmentation, key)
         return loaded
 
     def _empty_columns(self, step: StepSamples) -> Columns:
@@ -128,7 +137,13 @@ class SampleLoader:
         }
 
     def _fill(
-        self, columns: Columns, slot: int, sample: Sample, step: StepSamples, key: SampleKey
+        self,
+        columns: Columns,
+        slot: int,
+        sample: Sample,
+        step: StepSamples,
+        augmentation: AugmentConfig | None,
+        key: SampleKey,
     ) -> None:
         label = normalize(sample.label, self.text.normalization)
         columns["label"][slot] = label
@@ -143,10 +158,9 @@ class SampleLoader:
         except ImageError as error:
             columns["error"][slot] = str(error)
             return
-        if self.augmentation is None:
+        if augmentation is None:
             fitted = fit_image(pixels, step.geometry)
         else:
-            augmentation = weakened(self.augmentation, step.strength)
             fitted = distort(pixels, step.geometry, augmentation, key)
         columns["images"][slot], columns["content_width"][slot] = fitted
 
@@ -212,8 +226,8 @@ class TrainPlan:
             size = self.scales.size(plan.seed, plan.epoch, step, self.num_epochs)
             if size is not None:
                 geometry = geometry.replace(height=size[0], width=size[1])
-            steps.append(StepSamples(references, geometry, repeat, strength))
-        return self.loader.load_steps(steps, plan.epoch)
+            steps.append(StepSamples(references, geometry, repeat))
+        return self.loader.load_steps(steps, plan.epoch, strength=strength)
 
 
 @dataclass(frozen=True)

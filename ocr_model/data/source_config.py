@@ -58,6 +58,10 @@ class SourceConfig(Config, ABC):
         are made up.
         """
 
+    def eased(self, share: float) -> "SourceConfig":
+        """Return this source with a share of the difficulty that it gives its pictures itself."""
+        return self
+
 
 def runs(uri: str, num_rows: int) -> list[Fragment]:
     """List fragments of `ROWS_PER_FRAGMENT` rows, for sources without pieces of their own."""

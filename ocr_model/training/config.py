@@ -214,6 +214,7 @@ class TrainConfig(Config):
                 f"text.max_chars {self.text.max_chars}"
             )
         is_weakened = curriculum.strength(0, self.training.epochs) < 1
-        if is_weakened and not self.augmentation.strength:
+        is_rendered = self.data.eased(0.5) != self.data
+        if is_weakened and not (self.augmentation.strength or is_rendered):
             raise ValueError(f"{curriculum.name} weakens distortions, but augmentation has none")
         return self

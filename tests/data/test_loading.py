@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +233,7 @@ def test_weak_distortions_come_first(data_of: DataOf) -> None:
     step = StepSamples(references, GEOMETRY)
     loader = data.train_plan.loader
     full = loader.load_steps([step], 0)[0]["images"]
-    weak = loader.load_steps([replace(step, strength=0.2)], 0)[0]["images"]
+    weak = loader.load_steps([step], 0, strength=0.2)[0]["images"]
     none = undistorted.load(references, 0)["images"].astype(int)
     assert 0 < np.abs(weak - none).mean() < np.abs(full - none).mean()
 

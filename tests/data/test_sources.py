@@ -527,3 +527,20 @@ def test_the_key_of_a_fragment_does_not_depend_on_its_folder(
     there = [part.key for part in _parquet(path=str(copy)).fragments("train")]
     assert here == there
     assert len(set(here)) == 2
+
+
+def test_rendered_words_are_eased_and_read_the_same() -> None:
+    source = SyntheticSource(num_words=200)
+    fragment, rows = source.fragments("train")[0], np.arange(200)
+    whole = source.read(fragment, rows, epoch=1)
+    eased = source.eased(0.1).read(fragment, rows, epoch=1)
+    assert [sample.label for sample in eased] == [sample.label for sample in whole]
+    assert [_roughness(sample) for sample in eased] != [_roughness(sample) for sample in whole]
+    assert np.median([*map(_roughness, eased)]) < 0.8 * np.median([*map(_roughness, whole)])
+    assert source.fragments("train") == source.eased(0.1).fragments("train")
+
+
+def _roughness(sample: Sample) -> float:
+    """Say how much neighbouring pixels differ along the upper rim, where there is no ink."""
+    assert isinstance(sample.image, np.ndarray)
+    return float(np.abs(np.diff(sample.image[:2].astype(int), axis=1)).mean())

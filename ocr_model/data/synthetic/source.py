@@ -81,6 +81,11 @@ class SyntheticSource(SourceConfig):
             samples.append(Sample(rendered.pixels, text, char_quads=rendered.char_quads))
         return samples
 
+    def eased(self, share: float) -> "SyntheticSource":
+        """Return the same words, drawn with a share of the renderer's difficulty."""
+        difficulty = share * self.renderer.difficulty
+        return self.replace(renderer=self.renderer.replace(difficulty=difficulty))
+
     @property
     def _sampler(self) -> TextSampler:
         return _text_sampler(self.lexicon, self.renderer.fonts)
