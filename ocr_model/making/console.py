@@ -2,44 +2,24 @@
 
 import time
 from collections import Counter
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TextColumn
+
+from ocr_model.progress import ProgressConsole
 
 
-class MakingConsole:
+class MakingConsole(ProgressConsole):
     """Shows the events of `make_dataset`; in a log file, the lines without the bar."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[rate]}"),
-            console=self.console,
-            disable=not self.console.is_terminal,
-            transient=True,
-        )
-        self._task = self._bar.add_task("planning", total=None, rate="")
+        console = console or Console(highlight=False, soft_wrap=True)
+        super().__init__(console, "planning", TextColumn("{task.fields[rate]}"))
+        self._bar.update(self._task, rate="")
         self._total = self._there = self._made = 0
         self._dropped = Counter[str]()
         self._began = 0.0
-
-    def __enter__(self) -> "MakingConsole":
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
 
     def report(self, event: dict[str, Any]) -> None:
         """Show one event."""

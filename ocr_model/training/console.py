@@ -2,21 +2,14 @@
 
 import json
 import shlex
-from types import TracebackType
 from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TimeRemainingColumn
 
 from ocr_model.data.synthetic.source import SyntheticSource
+from ocr_model.progress import ProgressConsole
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.unreadable import LIST_FILE
 
@@ -57,36 +50,14 @@ def _as_yaml(value: object) -> str:
     return str(value) if is_plain else quoted
 
 
-class TrainingConsole:
+class TrainingConsole(ProgressConsole):
     """Shows the events of `run_training`; in a log file, the lines without the bar."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=self.console,
-            disable=not self.console.is_terminal,
-            transient=True,
-        )
-        self._task = self._bar.add_task("starting workers", total=None)
+        console = console or Console(highlight=False)
+        super().__init__(console, "starting workers", TimeRemainingColumn())
         self._has_header = False
         self._unreadable: dict[str, float] = {}
-
-    def __enter__(self) -> "TrainingConsole":
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
 
     def report(self, event: dict[str, Any]) -> None:
         """Show one event."""
