@@ -11,6 +11,7 @@ from ocr_model.data.synthetic.layouts import (
     Column,
     Setting,
     fit_words,
+    page_column,
     write_paragraph,
     write_title,
 )
@@ -63,18 +64,17 @@ def _draw_look(setting: Setting) -> _Look:
     sheet, rng, faces = setting.sheet, setting.rng, setting.faces
     label = style_of(faces.draw(rng), setting.x_height)
     value = style_of(faces.draw_till(rng), setting.x_height * between(rng, 1.0, 1.2))
-    margin = sheet.width * between(rng, 0.05, 0.11)
+    margin = between(rng, 0.05, 0.11)
     pitch = max(label.size, value.size) * between(rng, 1.4, 2.4)
-    column = Column(
-        left=margin,
-        right=sheet.width - margin,
+    column = page_column(
+        sheet,
+        value,
+        margin=margin,
         bottom=sheet.height * between(rng, 0.88, 0.94),
-        style=value,
-        leading=value.size * between(rng, 1.2, 1.5),
-        ink=Ink.PEN,
+        leading=between(rng, 1.2, 1.5),
     )
     return _Look(
-        column=column,
+        column=replace(column, ink=Ink.PEN),
         label=faces.bold(label) if happens(rng, 0.3) else label,
         value=value,
         ink=Ink.PEN,

@@ -52,13 +52,15 @@ def lay_text(setting: Setting) -> None:
     """Write a page of a book, paper or letter."""
     sheet, rng = setting.sheet, setting.rng
     style = style_of(setting.faces.draw(rng), setting.x_height)
-    margin = sheet.width * between(rng, 0.06, 0.13)
-    column = Column(
-        left=margin,
-        right=sheet.width - margin,
+    column = page_column(
+        sheet,
+        style,
+        margin=between(rng, 0.06, 0.13),
         bottom=sheet.height - sheet.height * between(rng, 0.04, 0.1),
-        style=style,
-        leading=style.size * between(rng, 1.2, 1.7),
+        leading=between(rng, 1.2, 1.7),
+    )
+    column = replace(
+        column,
         is_justified=happens(rng, 0.5),
         indent=style.size * between(rng, 1, 2.5) if happens(rng, 0.4) else 0,
     )
@@ -75,6 +77,22 @@ def lay_text(setting: Setting) -> None:
     middle = (column.left + column.right) / 2
     _fill(setting, replace(column, right=middle - gutter / 2), y)
     _fill(setting, replace(column, left=middle + gutter / 2), y)
+
+
+def page_column(
+    sheet: Sheet, style: Style, *, margin: Number, bottom: Number, leading: Number
+) -> Column:
+    """Return the column of a page between its margins.
+
+    Args:
+        sheet: The page.
+        style: Of the text.
+        margin: On either side, as a share of the width.
+        bottom: Where it ends, in pixels.
+        leading: From baseline to baseline, in em.
+    """
+    edge = sheet.width * margin
+    return Column(edge, sheet.width - edge, bottom, style, style.size * leading)
 
 
 def write_title(setting: Setting, column: Column, y: Number) -> float:

@@ -7,6 +7,7 @@ from ocr_model.data.synthetic.layouts import (
     Column,
     Setting,
     fit_words,
+    page_column,
     write_paragraph,
     write_title,
 )
@@ -36,13 +37,12 @@ def lay_tables(setting: Setting) -> None:
     """Write a page with a title and one table or more, with lines of text between."""
     sheet, rng = setting.sheet, setting.rng
     style = style_of(setting.faces.draw(rng), setting.x_height)
-    margin = sheet.width * between(rng, 0.05, 0.1)
-    column = Column(
-        left=margin,
-        right=sheet.width - margin,
+    column = page_column(
+        sheet,
+        style,
+        margin=between(rng, 0.05, 0.1),
         bottom=sheet.height * between(rng, 0.9, 0.96),
-        style=style,
-        leading=style.size * between(rng, 1.2, 1.5),
+        leading=between(rng, 1.2, 1.5),
     )
     y = sheet.height * between(rng, 0.03, 0.08)
     if happens(rng, 0.7):
