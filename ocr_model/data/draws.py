@@ -1,6 +1,9 @@
 """Random draws of one number, cheap: numpy's own for scalars cost ten times `Generator.random`."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import accumulate
 from typing import TypeVar
 
 import numpy as np
@@ -47,3 +50,30 @@ class Range(Config):
     def draw(self, rng: np.random.Generator) -> float:
         """Draw evenly by the logarithm: as many from 8 to 16 as from 16 to 32."""
         return float(self.least * (self.most / self.least) ** rng.random())
+
+
+class Shares(Config):
+    """How often each of some kinds is drawn, relative to the others; 0 leaves one out."""
+
+    @model_validator(mode="after")
+    def _something_is_drawn(self) -> "Shares":
+        if not self.kinds:
+            raise ValueError("all are 0, so there is nothing to draw")
+        return self
+
+    @property
+    def kinds(self) -> list[str]:
+        """Names of those that are drawn at all."""
+        return [name for name, share in self.model_dump().items() if share]
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """Draw the name of a kind."""
+        kinds, ends = self._ends
+        return kinds[bisect_right(ends, rng.random())]
+
+    @cached_property
+    def _ends(self) -> tuple[list[str], list[float]]:
+        """The kinds, and where the part of each but the last ends in [0, 1)."""
+        kinds = self.kinds
+        *ends, total = accumulate(getattr(self, kind) for kind in kinds)
+        return kinds, [end / total for end in ends]

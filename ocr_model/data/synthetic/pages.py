@@ -7,13 +7,13 @@ ours lay it on drawn walls and signs, or on photographs without regard to what t
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat, model_validator
 
 from ocr_model.config import Config
-from ocr_model.data.draws import Range, between, happens
+from ocr_model.data.draws import Range, Shares, between, happens
 from ocr_model.data.synthetic.colours import Surface, load_photos, procedural_textures
 from ocr_model.data.synthetic.degrade import DegradeConfig, degrade
 from ocr_model.data.synthetic.fonts import FontsConfig, load_fonts
@@ -36,20 +36,14 @@ _LAYOUTS = {
 }  # fmt: skip
 
 
-class KindShares(Config):
-    """How often a page is of which kind, relative to each other; 0 leaves a kind out."""
+class KindShares(Shares):
+    """How often a page is of which kind."""
 
     paragraph: NonNegativeFloat = 0.2
     form: NonNegativeFloat = 0.2
     receipt: NonNegativeFloat = 0.2
     table: NonNegativeFloat = 0.1
     scene: NonNegativeFloat = 0.3
-
-    @model_validator(mode="after")
-    def _something_is_rendered(self) -> "KindShares":
-        if not any(self.model_dump().values()):
-            raise ValueError("all are 0, so there is nothing to render")
-        return self
 
 
 class PageSide(Range):
@@ -125,13 +119,10 @@ class PageRenderer:
         fonts = load_fonts(config.fonts)
         self._texts = load_texts(config.lexicon, config.fonts)
         self._faces = PageFaces(fonts, self._texts.alphabet)
-        shares = config.kinds.model_dump()
-        self._kinds: list[PageKind] = list(shares)  # type: ignore[arg-type]
-        self._kind_ends = np.cumsum(list(shares.values())) / sum(shares.values()) - 1e-12
 
     def render(self, rng: np.random.Generator, *, is_validation: bool = False) -> RenderedPage:
         """Draw a page of the part for training or of that for validation."""
-        kind = self._kinds[int(np.searchsorted(self._kind_ends, rng.random(), "right"))]
+        kind = cast("PageKind", self.config.kinds.draw(rng))
         wording = Wording(self._texts, rng, is_validation=is_validation)
         if kind == "scene":
             side = self.config.scene_side.draw(rng)

@@ -10,11 +10,11 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from wordfreq import top_n_list
 
 from ocr_model.config import Config
-from ocr_model.data.draws import happens, pick, whole
+from ocr_model.data.draws import Shares, happens, pick, whole
 from ocr_model.data.synthetic import grammar
 from ocr_model.data.synthetic.fonts import FontCatalog
 from ocr_model.errors import ConfigError
@@ -31,8 +31,8 @@ _MARKS_BEHIND = (".", ",", "!", "?", ":", ";", "...", "'s", "%", "*")
 _MARKS_AROUND = ('""', "''", "()", "[]", "--", "<>", "{}", "//")
 
 
-class ContentShares(Config):
-    """How often a text is of which kind, relative to each other; 0 leaves a kind out."""
+class ContentShares(Shares):
+    """How often a text is of which kind."""
 
     word: NonNegativeFloat = 0.85
     number: NonNegativeFloat = 0.10
@@ -51,8 +51,8 @@ class ContentShares(Config):
     """Several words with spaces."""
 
 
-class CaseShares(Config):
-    """How often a word is in which case, relative to each other."""
+class CaseShares(Shares):
+    """How often a word is in which case."""
 
     lower: NonNegativeFloat = 0.35
     title: NonNegativeFloat = 0.25
@@ -76,14 +76,6 @@ class LexiconConfig(Config):
     case: CaseShares = CaseShares()
     punctuation: float = Field(0.0, ge=0, le=1)
     """Share of words with marks behind or around them."""
-
-    @model_validator(mode="after")
-    def _something_is_written(self) -> "LexiconConfig":
-        if not any(self.shares.model_dump().values()):
-            raise ValueError("shares: all are 0, so there is nothing to write")
-        if not any(self.case.model_dump().values()):
-            raise ValueError("case: all are 0, so no word can be written")
-        return self
 
 
 class TextSampler:
@@ -122,8 +114,6 @@ class TextSampler:
             "serial": lambda rng, _: grammar.serial(rng),
             "phrase": self._phrase,
         }
-        self._kind_names, self._kind_ends = _cumulative(config.shares)
-        self._case_names, self._case_ends = _cumulative(config.case)
 
     @property
     def digest(self) -> str:
@@ -137,7 +127,7 @@ class TextSampler:
         chars = set[str]()
         for word in (*self._words[False], *self._words[True]):
             chars.update(word, word.upper(), word.capitalize())
-        if set(self._kind_names) - {"word", "phrase"}:
+        if set(shares.kinds) - {"word", "phrase"}:
             chars.update(string.digits)
         if shares.code or shares.date or shares.serial:
             chars.update(string.ascii_uppercase)
@@ -154,7 +144,7 @@ class TextSampler:
 
     def draw_kind(self, rng: np.random.Generator) -> str:
         """Draw a name of `ContentShares`."""
-        return self._kind_names[int(np.searchsorted(self._kind_ends, rng.random(), "right"))]
+        return self._config.shares.draw(rng)
 
     def draw_of_kind(
         self,
@@ -199,8 +189,7 @@ class TextSampler:
         return marks[0] + word + marks[1]
 
     def _in_case(self, word: str, rng: np.random.Generator) -> str:
-        case = self._case_names[int(np.searchsorted(self._case_ends, rng.random(), "right"))]
-        match case:
+        match self._config.case.draw(rng):
             case "lower":
                 return word
             case "title":
@@ -292,9 +281,3 @@ def _group_by_length(words: tuple[str, ...]) -> dict[int, list[str]]:
 def is_validation_text(text: str) -> bool:
     """Say which part a text belongs to, in whatever case."""
     return crc32(text.lower().encode()) % _VALIDATION_SHARE == 0
-
-
-def _cumulative(shares: Config) -> tuple[list[str], np.ndarray]:
-    wanted = {name: weight for name, weight in shares.model_dump().items() if weight}
-    ends = np.cumsum(list(wanted.values()))
-    return list(wanted), ends / ends[-1] - 1e-12  # a draw is below 1, so one is always found

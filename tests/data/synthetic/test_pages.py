@@ -179,7 +179,7 @@ def test_letters_are_as_high_as_asked() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ([f"kinds.{kind}=0" for kind in KINDS], "nothing to render"),
+        ([f"kinds.{kind}=0" for kind in KINDS], "kinds: all are 0, so there is nothing to draw"),
         (["page_side.least=2000"], r"least is 2000.0, above most"),
         (["paper.flat=0", "paper.scan=0", "paper.photo=0"], "no page can be seen"),
         (["lexicon.punctuation=0.5"], "lexicon.punctuation has no effect"),

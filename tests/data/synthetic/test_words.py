@@ -1,4 +1,5 @@
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 
 from ocr_model.config import load_config
 from ocr_model.data.synthetic.fonts import FontsConfig, load_fonts
-from ocr_model.data.synthetic.words import LexiconConfig, TextSampler
+from ocr_model.data.synthetic.words import ContentShares, LexiconConfig, TextSampler
 from ocr_model.errors import ConfigError
 
 KINDS = {
@@ -115,8 +116,26 @@ def test_wrong_settings_are_errors(override: str, message: str) -> None:
 
 
 def test_all_shares_of_nothing_are_an_error() -> None:
-    with pytest.raises(ConfigError, match="nothing to write"):
+    with pytest.raises(ConfigError, match="shares: all are 0, so there is nothing to draw"):
         _sampler(*(f"shares.{name}=0" for name in KINDS))
+
+
+def test_a_kind_of_share_0_is_never_drawn_and_the_others_as_often_as_asked() -> None:
+    shares = ContentShares(word=3, number=0, code=1, phrase=0)
+    rng = np.random.default_rng(0)
+    drawn = Counter(shares.draw(rng) for _ in range(4000))
+    assert drawn.keys() == {"word", "code"}
+    assert 2900 < drawn["word"] < 3100
+
+
+@pytest.mark.parametrize(("number", "kind"), [(0.0, "number"), (1 - 2**-53, "code")])
+def test_the_least_and_the_largest_number_draw_a_kind(number: float, kind: str) -> None:
+    class Stuck(np.random.Generator):
+        def random(self, *_: object) -> float:
+            return number
+
+    shares = ContentShares(word=0, number=2, code=1)
+    assert shares.draw(Stuck(np.random.PCG64(0))) == kind
 
 
 def test_accented_words_keep_their_accents() -> None:
