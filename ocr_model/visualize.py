@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Polygon
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
@@ -123,8 +124,9 @@ def draw_contact_sheet(
         columns: Images side by side.
     """
     rows = max(1, -(-len(images) // columns))
-    figure = Figure(figsize=(1.6 * columns, 0.75 * rows), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.03)  # type: ignore[union-attr, call-arg]
+    figure = Figure(
+        figsize=(1.6 * columns, 0.75 * rows), layout=ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.03)
+    )
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()

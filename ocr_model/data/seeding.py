@@ -1,10 +1,10 @@
 """Generators by name: the same sample draws the same numbers on every machine, in every order."""
 
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 from numpy.random.bit_generator import ISeedSequence
+from numpy.typing import DTypeLike
 
 
 def generator_of(*key: int) -> np.random.Generator:
@@ -23,6 +23,6 @@ class _Digest(ISeedSequence):
     def __init__(self, key: tuple[int, ...]) -> None:
         self._key = key
 
-    def generate_state(self, n_words: int, dtype: Any = np.uint64) -> np.ndarray:  # noqa: ANN401
+    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint64) -> np.ndarray:
         """Return what PCG64 asks for: four words of 64 bits."""
         return np.frombuffer(sha256(repr(self._key).encode()).digest(), dtype, n_words)

@@ -33,7 +33,7 @@ def main() -> None:
     training = config.training.replace(epochs=max(2, config.training.epochs), max_minutes=None)
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     from ocr_model.ray_session import connected  # noqa: PLC0415  # reads that
-    from ocr_model.training.trainer import run_training  # noqa: PLC0415
+    from ocr_model.training.trainer import run_training  # noqa: PLC0415  # the same
 
     torch.set_num_threads(os.cpu_count() or 1)
     rates: dict[str, float] = {}

@@ -52,7 +52,7 @@ def test_evaluation_gives_every_figure_and_a_row_per_word(
     share = sum(row["is_right"] is True for row in table) / len(table)
     assert figures["word_accuracy"] == pytest.approx(share, abs=1e-6)
     for row in table:
-        assert len(row["char_confidences"]) == len(str(row["text"]))  # type: ignore[arg-type]
+        assert len(row["char_confidences"]) == len(str(row["text"]))  # type: ignore[arg-type]  # a list
 
 
 def test_an_unreadable_image_is_a_word_read_wrong(

@@ -234,7 +234,7 @@ def test_the_card_counts_what_the_files_hold(made: Path) -> None:
     assert sum(train["lengths"].values()) == 60
     assert sum(train["characters"].values()) == sum(map(len, labels))
     assert train["bytes"] == sum(path.stat().st_size for path in (made / "train").iterdir())
-    assert load_config(MakeDatasetConfig, made / "config.yaml").data.num_words == 60  # type: ignore[union-attr]
+    assert load_config(MakeDatasetConfig, made / "config.yaml").data.num_words == 60  # type: ignore[union-attr]  # synthetic
 
 
 def test_the_card_names_the_command_that_trains(made: Path) -> None:

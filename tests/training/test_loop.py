@@ -87,7 +87,7 @@ def load(config: TrainConfig, name: str = LAST) -> dict[str, Any]:
 
 
 def flatten(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    pairs = value.items() if isinstance(value, dict) else enumerate(value)  # type: ignore[arg-type]
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)  # type: ignore[arg-type]  # a sequence
     for key, inner in pairs:
         if isinstance(inner, dict | list | tuple):
             yield from flatten(inner, f"{prefix}{key}.")
