@@ -110,7 +110,7 @@ class CRNN(RecognizerModel):
         num_columns = num_columns.clamp(max=features.tokens.shape[1])
         losses = ctc_losses(self._log_probs(features), ids, num_chars, num_columns)
         none = targets.num_chars.new_zeros(())
-        return LossOutput(losses, {"ctc": losses}, none, none)
+        return LossOutput(losses, none, none)
 
     def decode(
         self, features: Features, *, max_chars: int, with_attention: bool = False

@@ -44,9 +44,7 @@ class LossOutput:
     """Losses of a batch, one value per sample."""
 
     losses: Float[Tensor, " batch"]
-    """What is minimised: the weighted sum of `parts`."""
-    parts: dict[str, Float[Tensor, " batch"]]
-    """The summands by name, unweighted; for logging."""
+    """What is minimised."""
     num_correct_tokens: Int[Tensor, ""]
     """Tokens predicted right under teacher forcing (0 for models without)."""
     num_tokens: Int[Tensor, ""]
@@ -54,9 +52,6 @@ class LossOutput:
 
 class RecognizerModel(nn.Module, ABC):
     """A network that reads one word per image."""
-
-    uses_teacher_forcing = False
-    """Whether `loss` looks at `sampling_mask`."""
 
     @abstractmethod
     def encode(self, images: Images, content_width: Int[Tensor, " batch"]) -> Features:

@@ -99,7 +99,6 @@ class ResNetTransformerConfig(NamedModelConfig):
 class ResNetTransformer(RecognizerModel):
     """ResNet features as memory of an autoregressive Transformer decoder."""
 
-    uses_teacher_forcing = True
     memory_positions: Tensor
 
     def __init__(
@@ -138,7 +137,6 @@ class ResNetTransformer(RecognizerModel):
             else None
         )
         self.ctc_head = nn.Linear(config.hidden, num_classes) if config.ctc_weight else None
-        self.uses_teacher_forcing = self.decoder is not None
 
     def encode(self, images: Images, content_width: Int[Tensor, " batch"]) -> Features:
         """Turn pixels into tokens, two rows by a column per 4 pixels with the `text` strides."""
@@ -162,19 +160,19 @@ class ResNetTransformer(RecognizerModel):
         Scheduled sampling takes two parallel passes (arXiv:1906.04331): the first, without
         gradient, gives the predictions that the second is fed where `sampling_mask` is True.
         """
-        parts: dict[str, Tensor] = {}
+        parts: list[Tensor] = []
         correct = total = torch.zeros((), dtype=torch.long, device=targets.class_ids.device)
         if self.decoder is not None:
             logits, expected = self._decoder_logits(features, targets, sampling_mask)
-            parts["cross_entropy"] = _token_mean(logits, expected, label_smoothing)
+            cross_entropy = _token_mean(logits, expected, label_smoothing)
+            parts.append(self.config.decoder_weight * cross_entropy)
             is_token = expected != PAD
             correct = ((logits.argmax(-1) == expected) & is_token).sum()
             total = is_token.sum()
         if self.ctc_head is not None:
-            parts["ctc"] = ctc_losses(self._columns(features), targets.class_ids, targets.num_chars)
-        weights = {"cross_entropy": self.config.decoder_weight, "ctc": self.config.ctc_weight}
-        losses = torch.stack([weights[name] * part for name, part in parts.items()]).sum(0)
-        return LossOutput(losses, parts, correct, total)
+            ctc = ctc_losses(self._columns(features), targets.class_ids, targets.num_chars)
+            parts.append(self.config.ctc_weight * ctc)
+        return LossOutput(torch.stack(parts).sum(0), correct, total)
 
     def decode(
         self, features: Features, *, max_chars: int, with_attention: bool = False
