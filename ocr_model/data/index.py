@@ -1,65 +1,31 @@
-"""Which rows of a dataset are used: filtering by label, splitting, limiting, counting."""
+"""Which rows of a dataset are used: splitting, limiting, counting."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
-from pydantic import PositiveInt
 
 from ocr_model.charset import Charset, Normalization, normalize
-from ocr_model.config import Config
 from ocr_model.data.fragments import Fragment, Lengths, Rows, SubsetIndex
+from ocr_model.data.labels import (
+    FragmentScan,
+    TextConfig,
+    columns_needed,
+    find_held_out,
+    scan_fragment,
+)
+from ocr_model.data.reports import SubsetReport
 from ocr_model.data.source_config import SourceConfig, Subset
 from ocr_model.errors import ConfigError, DatasetError
 
-ParallelMap = Callable[
-    [Callable[[Fragment], "FragmentScan"], list[Fragment]], Iterable["FragmentScan"]
-]
+ParallelMap = Callable[[Callable[[Fragment], FragmentScan], list[Fragment]], Iterable[FragmentScan]]
 """Like the built-in `map`; results in order."""
-
 
 _TWO_VALIDATION_PARTS = (
     "this dataset has a validation part of its own; data.validation_fraction would shrink both "
     "parts"
 )
-
-
-class TextConfig(Config):
-    """How labels are read."""
-
-    normalization: Normalization = Normalization.ALPHANUMERIC
-    """alphanumeric (ASCII letters and digits), printable (95 of ASCII), or unicode."""
-    max_chars: PositiveInt = 25
-    """Training samples with longer labels are dropped, and counted."""
-
-
-@dataclass
-class SubsetReport:
-    """What became of the rows of a subset, judged by their labels."""
-
-    num_seen: int = 0
-    num_kept: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    """Rows by reason."""
-    characters: Counter[str] = field(default_factory=Counter)
-    """Occurrences in the normalised labels that are kept."""
-    lengths: Counter[int] = field(default_factory=Counter)
-    """Kept labels by number of characters."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values, keys sorted."""
-        return {
-            "seen": self.num_seen,
-            "kept": self.num_kept,
-            "dropped": dict(sorted(self.dropped.items())),
-            "characters": dict(sorted(self.characters.items())),
-            "lengths": {str(length): n for length, n in sorted(self.lengths.items())},
-        }
 
 
 @dataclass(frozen=True)
@@ -70,22 +36,6 @@ class DatasetIndex:
     validation: SubsetIndex
     charset: Charset
     reports: dict[Subset, SubsetReport]
-
-
-@dataclass(frozen=True)
-class FragmentScan:
-    """Labels of one fragment, judged."""
-
-    fragment: Fragment
-    rows: Rows
-    labels: tuple[str, ...]
-    """Normalised, one per kept row."""
-    is_validation: Bool[np.ndarray, " rows"]
-    """True where `validation_fraction` sets the row apart."""
-    num_validation: int
-    """Rows that are set apart, those without a label too."""
-    dropped: Counter[str]
-    dropped_of_validation: Counter[str]
 
 
 @dataclass(frozen=True)
@@ -228,61 +178,10 @@ def rows_of_subset(source: SourceConfig, subset: Subset) -> SubsetIndex:
     for fragment in fragments if limit is None else _shuffled(fragments, source.seed):
         rows = np.arange(fragment.num_rows)
         if is_shared:
-            is_validation = _uniform_hash(fragment.key, rows) < source.validation_fraction
-            rows = rows[is_validation == (subset == "validation")]
+            rows = rows[find_held_out(fragment, source) == (subset == "validation")]
         picks.append((fragment, rows))
     chosen = list(_take(picks, limit, source.seed))
     return SubsetIndex(tuple(f for f, _ in chosen), tuple(rows for _, rows in chosen))
-
-
-def scan_fragment(
-    fragment: Fragment,
-    *,
-    source: SourceConfig,
-    text: TextConfig,
-    num_columns: int | None,
-    keep_all: bool = False,
-) -> FragmentScan:
-    """Judge the labels of one fragment.
-
-    Of rows set apart for validation only those without a label are dropped, with `keep_all` of all.
-    """
-    rows, labels = [], []
-    dropped: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
-    positions = np.arange(fragment.num_rows)
-    is_validation = _uniform_hash(fragment.key, positions) < source.validation_fraction
-    judged = zip(source.labels(fragment), is_validation.tolist(), strict=True)
-    for row, (raw, is_held_out) in enumerate(judged):
-        label = "" if raw is None else normalize(raw, text.normalization)
-        keeps_long = keep_all or is_held_out
-        reason = "missing_label" if raw is None else _fault(label, text, num_columns, keeps_long)
-        if reason:
-            dropped[is_held_out][reason] += 1
-        else:
-            rows.append(row)
-            labels.append(label)
-    kept = np.array(rows, np.int64)
-    num_validation = int(is_validation.sum())
-    return FragmentScan(
-        fragment, kept, tuple(labels), is_validation[kept], num_validation, *dropped
-    )
-
-
-def _fault(label: str, text: TextConfig, num_columns: int | None, keep_all: bool) -> str:
-    if not label:
-        return "empty_label"
-    if keep_all:
-        return ""
-    if len(label) > text.max_chars:
-        return "label_too_long"
-    if num_columns is not None and columns_needed(label) > num_columns:
-        return "label_exceeds_columns"
-    return ""
-
-
-def columns_needed(label: str) -> int:
-    """Return the columns that CTC needs: one per character and one between equal neighbours."""
-    return len(label) + sum(a == b for a, b in pairwise(label))
 
 
 def _scan_until_full(
@@ -329,15 +228,13 @@ def _collect(
         report.num_seen += num_seen
         report.dropped.update(dropped)
     index = _choose(fragments, scans, part, seed)
-    report.num_kept = index.num_rows
     scan_of = {scan.fragment: scan for scan in scans}
     num_chars, num_columns = [], []
     for fragment, rows in zip(index.fragments, index.rows, strict=True):
         scan = scan_of[fragment]
         labels = [scan.labels[place] for place in np.searchsorted(scan.rows, rows)]
         for label in labels:
-            report.characters.update(label)
-            report.lengths[len(label)] += 1
+            report.count(label)
         num_chars.append(_lengths(len(label) for label in labels))
         num_columns.append(_lengths(columns_needed(label) for label in labels))
     index = SubsetIndex(index.fragments, index.rows, tuple(num_chars), tuple(num_columns))
@@ -373,12 +270,3 @@ def _take(
         num_taken += len(rows)
         if num_taken == limit:
             return
-
-
-def _uniform_hash(key: int, rows: Rows) -> np.ndarray:
-    """Map row numbers of a fragment to [0, 1) by splitmix64."""
-    with np.errstate(over="ignore"):
-        state = (rows.astype(np.uint64) + np.uint64(key << 32)) * np.uint64(0x9E3779B97F4A7C15)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (state ^ (state >> np.uint64(31))).astype(np.float64) / 2.0**64

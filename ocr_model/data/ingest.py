@@ -14,7 +14,7 @@ from ray.exceptions import RayTaskError
 
 from ocr_model.data.batching import EpochPlan
 from ocr_model.data.fragments import Fragment
-from ocr_model.data.index import FragmentScan
+from ocr_model.data.labels import FragmentScan
 from ocr_model.data.loading import Batch, Columns, LocalData
 
 _FEW_FRAGMENTS = 64

@@ -16,7 +16,7 @@ from ocr_model.data.augment import AugmentConfig, augment
 from ocr_model.data.batching import Bucket, EpochPlan, StepSamples
 from ocr_model.data.curriculum import AllAtOnce, Curriculum, weakened
 from ocr_model.data.fragments import Fragment, Sample, SubsetIndex
-from ocr_model.data.index import TextConfig
+from ocr_model.data.labels import TextConfig
 from ocr_model.data.order import SampleRef, sequential
 from ocr_model.data.scales import OneSize, ScaleSchedule
 from ocr_model.data.seeding import generator_of

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ocr_model.data.index import SubsetReport
+from ocr_model.data.reports import SubsetReport
 from ocr_model.data.source_config import Subset
 from ocr_model.errors import DatasetError
 from ocr_model.image import decode_image
@@ -60,7 +60,7 @@ def write_card(plan: Plan, accounts: dict[str, SubsetReport], folder: Folder) ->
     """
     reports: dict[Subset, SubsetReport] = {}
     for shard in plan.shards:
-        _add(reports.setdefault(shard.subset, SubsetReport()), accounts[shard.name])
+        reports.setdefault(shard.subset, SubsetReport()).add(accounts[shard.name])
     for subset, report in reports.items():
         if not report.num_kept:
             raise DatasetError(
@@ -76,14 +76,6 @@ def write_card(plan: Plan, accounts: dict[str, SubsetReport], folder: Folder) ->
     folder.write("contact_sheet.png", _contact_sheet(plan, accounts, folder))
     folder.write("README.md", _readme(figures, card).encode())
     return card
-
-
-def _add(total: SubsetReport, part: SubsetReport) -> None:
-    total.num_seen += part.num_seen
-    total.num_kept += part.num_kept
-    total.dropped.update(part.dropped)
-    total.characters.update(part.characters)
-    total.lengths.update(part.lengths)
 
 
 def _figures(plan: Plan, reports: dict[Subset, SubsetReport], folder: Folder) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """One shard: rows of a source to one Parquet file, and its account of what became of them."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ocr_model.data.fragments import Sample
-from ocr_model.data.index import SubsetReport
+from ocr_model.data.reports import SubsetReport
 from ocr_model.errors import DatasetError, ImageError
 from ocr_model.image import Pixels, decode_image
 from ocr_model.making.config import MakeDatasetConfig
@@ -137,13 +136,7 @@ def _find_account(shard: Shard, folder: Folder, digest: str) -> SubsetReport | s
     dropped = sum(stored["dropped"].values())
     if metadata.num_rows != stored["kept"] or stored["kept"] + dropped != shard.num_rows:
         return f"{metadata.num_rows} rows and {dropped} dropped, planned {shard.num_rows}"
-    return SubsetReport(
-        stored["seen"],
-        stored["kept"],
-        Counter(stored["dropped"]),
-        Counter(stored["characters"]),
-        Counter({int(length): n for length, n in stored["lengths"].items()}),
-    )
+    return SubsetReport.from_json(stored)
 
 
 def _rows(shard: Shard, config: MakeDatasetConfig, account: SubsetReport) -> Iterator[Row]:
@@ -159,9 +152,7 @@ def _rows(shard: Shard, config: MakeDatasetConfig, account: SubsetReport) -> Ite
             except ImageError as error:
                 account.dropped[error.reason] += 1
                 continue
-            account.num_kept += 1
-            account.characters.update(row["label"])
-            account.lengths[len(row["label"])] += 1
+            account.count(row["label"])
             yield row
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from ocr_model.data.index import SubsetReport
+from ocr_model.data.reports import SubsetReport
 from ocr_model.errors import ClusterError, DatasetError, OCRError
 from ocr_model.making.card import DatasetCard, write_card
 from ocr_model.making.config import MakeDatasetConfig

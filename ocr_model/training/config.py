@@ -17,7 +17,7 @@ from ocr_model.config import Config
 from ocr_model.data.augment import AugmentConfig
 from ocr_model.data.batching import BatchingConfig
 from ocr_model.data.curriculum import AllAtOnce, CurriculumConfig, ShortFirst
-from ocr_model.data.index import TextConfig
+from ocr_model.data.labels import TextConfig
 from ocr_model.data.scales import OneSize, ScalesConfig
 from ocr_model.data.sources import DataConfig
 from ocr_model.data.synthetic.source import SyntheticSource

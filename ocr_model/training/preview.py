@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 from ocr_model.charset import normalize
 from ocr_model.config import Config
 from ocr_model.data.fragments import Fragment, Rows, Sample
-from ocr_model.data.index import scan_fragment
+from ocr_model.data.labels import scan_fragment
 from ocr_model.data.loading import distort
 from ocr_model.errors import ConfigError, DatasetError, ImageError
 from ocr_model.image import ModelInput, Pixels, decode_image

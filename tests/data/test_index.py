@@ -8,7 +8,8 @@ import pytest
 
 from ocr_model.charset import Normalization
 from ocr_model.data.fragments import SubsetIndex
-from ocr_model.data.index import TextConfig, index_dataset, index_for_evaluation
+from ocr_model.data.index import index_dataset, index_for_evaluation
+from ocr_model.data.labels import TextConfig
 from ocr_model.data.sources import ParquetSource
 from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.errors import DatasetError

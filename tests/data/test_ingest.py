@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from ocr_model.data.fragments import Fragment
-from ocr_model.data.index import FragmentScan
 from ocr_model.data.ingest import pack, scan_in_parallel, unpack
+from ocr_model.data.labels import FragmentScan
 from ocr_model.data.loading import Columns
 from ocr_model.errors import DatasetError
 

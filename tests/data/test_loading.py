@@ -9,7 +9,8 @@ from ocr_model.charset import PAD, Charset
 from ocr_model.data.augment import AugmentConfig
 from ocr_model.data.batching import BatchingConfig, StepSamples, make_buckets
 from ocr_model.data.curriculum import EasyFirst, ShortFirst
-from ocr_model.data.index import TextConfig, index_dataset
+from ocr_model.data.index import index_dataset
+from ocr_model.data.labels import TextConfig
 from ocr_model.data.loading import Batch, LocalData, SampleLoader, TrainPlan
 from ocr_model.data.order import SampleRef, sequential
 from ocr_model.data.scales import DrawnSizes, RisingSizes

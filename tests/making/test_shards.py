@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ocr_model.config import load_config
-from ocr_model.data.index import SubsetReport
+from ocr_model.data.reports import SubsetReport
 from ocr_model.data.sources import MJSynthSource, ParquetSource
 from ocr_model.errors import DatasetError
 from ocr_model.image import decode_image
