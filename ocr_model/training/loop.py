@@ -6,37 +6,31 @@ alike. Randomness is seeded anew at every step from (seed, step, rank), so the s
 whole random state and a resumed run repeats the undisturbed one.
 """
 
-import contextlib
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
-from jaxtyping import Bool
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from ocr_model.bundle import BundleInfo, serialize_bundle
 from ocr_model.charset import Charset
-from ocr_model.data.loading import Batch
 from ocr_model.errors import CheckpointError, ConfigError, NonFiniteLossError, OCRError
 from ocr_model.models import build_model
-from ocr_model.models.interface import LossOutput, RecognizerModel
+from ocr_model.models.interface import RecognizerModel
 from ocr_model.training.budget import TimeBudget
 from ocr_model.training.checkpoint import Progress
 from ocr_model.training.config import TrainConfig
-from ocr_model.training.optimization import autocast_dtype, build_optimizer, set_encoder_frozen
+from ocr_model.training.optimization import set_encoder_frozen
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.run_state import BEST, LAST, RunState
-from ocr_model.training.schedules import learning_rate_factor, teacher_forcing_probability
+from ocr_model.training.step import PendingStep, Stepper
 from ocr_model.training.sync_batch_norm import synchronize_batch_norm
 from ocr_model.training.unreadable import check_unreadable, count_by_reason
 from ocr_model.training.validation import ReadSample, choose_samples, validate
-from ocr_model.training.worker import TrainData, Worker, to_device
+from ocr_model.training.worker import TrainData, Worker
 
 _REPORT_SECONDS = 0.5
 
@@ -114,17 +108,14 @@ class _Loop:
         if worker.world_size > 1 and training.sync_batch_norm:
             synchronize_batch_norm(model, worker.device)
         self.model: RecognizerModel = model
-        self.optimizer = build_optimizer(model, config.optimizer)
-        self.dtype = autocast_dtype(training.precision, worker.device)
-        self.scaler = torch.amp.GradScaler(worker.device.type, enabled=self.dtype is torch.float16)
+        self.stepper = Stepper(config, model, worker)
         self.planned_steps = sum(map(data.num_steps, range(training.epochs)))
         progress = Progress(
             total_steps=self.planned_steps,
             num_streams=training.num_streams or worker.world_size,
         )
-        self.state = RunState(
-            config, charset, data.fingerprint, model, self.optimizer, self.scaler, progress
-        )
+        optimizer, scaler = self.stepper.optimizer, self.stepper.scaler
+        self.state = RunState(config, charset, data.fingerprint, model, optimizer, scaler, progress)
         self.state.resume(folder)
         self.progress, self.unreadable = self.state.progress, self.state.unreadable
         self.started = time.monotonic() - self.progress.seconds
@@ -194,13 +185,16 @@ class _Loop:
         progress, training = self.progress, self.config.training
         self.model.train()
         set_encoder_frozen(self.model, progress.epoch < training.frozen_encoder_epochs)
-        step_model = self._step_model()
+        wrapped = self.stepper.wrapped()
         began, num_images = time.monotonic(), 0
-        pending: _PendingStep | None = None
+        pending: PendingStep | None = None
         for batch in self.data.train_batches(progress.epoch, progress.step_in_epoch):
             if progress.global_step >= progress.total_steps:
                 break
-            taken = self._step(step_model, batch)
+            self.unreadable.update(batch.errors)
+            taken = self.stepper.take(wrapped, batch, progress)
+            progress.global_step += 1
+            progress.step_in_epoch += 1
             num_images += batch.num_planned * self.worker.world_size
             if pending is not None:
                 self._settle(pending)
@@ -216,97 +210,7 @@ class _Loop:
         seconds = time.monotonic() - began
         return self._epoch_metrics(num_images / seconds)
 
-    def _step_model(self) -> nn.Module:
-        """Wrap the model anew: which parameters DDP reduces changes when the encoder thaws."""
-        module: nn.Module = self.model
-        if self.worker.world_size > 1:
-            devices = [self.worker.device] if self.worker.device.type == "cuda" else None
-            module = DistributedDataParallel(module, device_ids=devices)
-        return torch.compile(module) if self.config.training.compile else module  # type: ignore[return-value]  # it stays a module
-
-    def _step(self, step_model: nn.Module, batch: Batch) -> "_PendingStep":
-        progress, config, worker = self.progress, self.config, self.worker
-        factor = self._set_learning_rate()
-        torch.manual_seed(_mix(config.training.seed, progress.global_step, worker.rank))
-        self.unreadable.update(batch.errors)
-        inputs = to_device(batch, worker.device)
-        mask = self._sampling_mask(batch.num_planned, *inputs.targets.class_ids.shape)
-        sums = torch.zeros(5, dtype=torch.float64, device=worker.device)
-        sums[4] = len(batch.errors)
-        num_parts = min(config.training.accumulation_steps, batch.num_planned)
-        first = 0
-        for number, part in enumerate(inputs.split(num_parts), start=1):
-            part_mask = None if mask is None else mask[first : first + len(part.weights)]
-            first += len(part.weights)
-            with self._reduced_by(step_model, is_last=number == num_parts):
-                with torch.autocast(
-                    worker.device.type, dtype=self.dtype, enabled=self.dtype is not None
-                ):
-                    output: LossOutput = step_model(
-                        part.images,
-                        part.content_width,
-                        part.targets,
-                        label_smoothing=config.training.label_smoothing,
-                        sampling_mask=part_mask if part.weights[0] else None,
-                    )
-                loss = (output.losses * part.weights).sum()
-                # DDP averages over ranks, and every rank's share of a step is planned equal.
-                self.scaler.scale(loss / batch.num_planned).backward()
-            sums[0] += loss.detach()
-            sums[1] += part.weights.sum()
-            sums[2] += output.num_correct_tokens
-            sums[3] += output.num_tokens
-        norm = self._update()
-        step = progress.global_step
-        progress.global_step += 1
-        progress.step_in_epoch += 1
-        return _PendingStep(step, sums, norm, batch.keys[:4], factor)
-
-    def _update(self) -> Tensor:
-        self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(
-            self.model.parameters(), self.config.optimizer.clip_norm, error_if_nonfinite=False
-        )
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        return norm
-
-    def _reduced_by(
-        self, step_model: nn.Module, *, is_last: bool
-    ) -> contextlib.AbstractContextManager[object]:
-        """Let DDP reduce gradients in the last part of a batch only."""
-        if self.worker.world_size == 1 or is_last:
-            return contextlib.nullcontext()
-        return step_model.no_sync()  # type: ignore[operator, no-any-return]  # DDP's, typed as module
-
-    def _set_learning_rate(self) -> float:
-        optimizer, progress = self.config.optimizer, self.progress
-        factor = learning_rate_factor(
-            optimizer.schedule, progress.global_step, progress.total_steps, optimizer.warmup
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak_rate"] * factor
-        return factor
-
-    def _sampling_mask(
-        self, num_planned: int, num_samples: int, num_chars: int
-    ) -> Bool[Tensor, "batch steps"] | None:
-        training, worker = self.config.training, self.worker
-        forcing = training.teacher_forcing
-        probability = teacher_forcing_probability(
-            self.progress.epoch, forcing.start, forcing.end, training.epochs
-        )
-        if probability >= 1:
-            return None
-        # Drawn for the global batch, so that it does not depend on the number of workers.
-        seed = _mix(training.seed, self.progress.global_step)
-        shape = (num_planned * worker.world_size, self.config.text.max_chars + 1)
-        drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed)) >= probability
-        first = worker.rank * num_planned
-        return drawn[first : first + num_samples, : num_chars + 1].to(worker.device)
-
-    def _settle(self, step: "_PendingStep") -> None:
+    def _settle(self, step: PendingStep) -> None:
         """Take in a step's numbers, one step late so that the device never waits for the host."""
         own_loss = step.sums[0].clone()
         if self.worker.world_size > 1:
@@ -314,7 +218,7 @@ class _Loop:
         sums = step.sums.tolist()
         is_finite = math.isfinite(sums[0])
         # float16 gradients overflow now and then, and the scaler skips those; a loss never may.
-        if is_finite and self.dtype is not torch.float16:
+        if is_finite and self.stepper.dtype is not torch.float16:
             is_finite = bool(torch.isfinite(step.norm))
         if not is_finite:
             raise self._divergence(step, float(own_loss), sums[0])
@@ -333,7 +237,7 @@ class _Loop:
                 }
             )
 
-    def _divergence(self, step: "_PendingStep", own_loss: float, loss: float) -> NonFiniteLossError:
+    def _divergence(self, step: PendingStep, own_loss: float, loss: float) -> NonFiniteLossError:
         """Name the samples of a rank whose own loss is not finite, if it is that of any."""
         batches = self.worker.gather((own_loss, step.keys))
         culprits = [rank for rank, (value, _) in enumerate(batches) if not math.isfinite(value)]
@@ -365,7 +269,7 @@ class _Loop:
             "epoch": float(self.progress.epoch + 1),
             "step": float(self.progress.global_step),
             "train/loss": loss / max(samples, 1),
-            "train/learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train/learning_rate": self.stepper.optimizer.param_groups[0]["lr"],
             "train/unreadable_images": unreadable,
             "train/images_per_second": images_per_second,
         }
@@ -431,23 +335,7 @@ class _Loop:
         self.worker.agree(fault)
 
 
-@dataclass(frozen=True)
-class _PendingStep:
-    """A step whose numbers are still on the device."""
-
-    number: int
-    sums: Tensor
-    """Loss, samples, right tokens, tokens, unreadable images."""
-    norm: Tensor
-    keys: list[str]
-    factor: float
-
-
 def _is_better(value: float, best: float | None, monitor: str) -> bool:
     if best is None:
         return True
     return value > best if monitor.startswith("word_accuracy") else value < best
-
-
-def _mix(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
