@@ -69,7 +69,9 @@ class Stepper:
         num_parts = min(config.training.accumulation_steps, batch.num_planned)
         first = 0
         for number, part in enumerate(inputs.split(num_parts), start=1):
-            part_mask = None if mask is None else mask[first : first + len(part.weights)]
+            part_mask = None
+            if mask is not None and first < len(batch.labels):  # the others are stand-ins
+                part_mask = mask[first : first + len(part.weights)]
             first += len(part.weights)
             with self._reduced_by(wrapped, is_last=number == num_parts):
                 with torch.autocast(
@@ -80,7 +82,7 @@ class Stepper:
                         part.content_width,
                         part.targets,
                         label_smoothing=config.training.label_smoothing,
-                        sampling_mask=part_mask if part.weights[0] else None,
+                        sampling_mask=part_mask,
                     )
                 loss = (output.losses * part.weights).sum()
                 # DDP averages over ranks, and every rank's share of a step is planned equal.

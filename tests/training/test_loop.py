@@ -410,7 +410,9 @@ def test_too_many_unreadable_images_fail_the_run_and_are_listed(
     assert sorted(json.loads(line)["key"].rpartition(":")[2] for line in lines) == ["30", "7"]
 
 
+@pytest.mark.parametrize("forcing", [1.0, 0.0])
 def test_a_batch_without_any_readable_image_is_survived(
+    forcing: float,
     tiny_config: MakeConfig,
     train_locally: TrainLocally,
     write_words: Callable[..., Path],
@@ -427,6 +429,8 @@ def test_a_batch_without_any_readable_image_is_survived(
         "training.epochs=1",
         "training.max_unreadable=1",
         "training.frozen_encoder_epochs=1",
+        f"training.teacher_forcing.start={forcing}",
+        f"training.teacher_forcing.end={forcing}",
     )
     (entry,) = train_locally(config).progress.history
     assert entry["train/unreadable_images"] == 16
