@@ -58,9 +58,9 @@ def list_images(
 def read_sample(path: str, label: str | None) -> Sample:
     """Read one file; an unreadable one gives a sample without image."""
     try:
-        return Sample(Path(path).read_bytes(), label or "")
+        return Sample(Path(path).read_bytes(), label)
     except OSError as error:
-        return Sample(None, label or "", f"unreadable_file: {error.strerror}")
+        return Sample(None, label, f"unreadable_file: {error.strerror}")
 
 
 def _read_list(path: Path) -> Iterator[tuple[str, str | None]]:

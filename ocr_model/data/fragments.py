@@ -36,7 +36,8 @@ class Sample:
 
     image: bytes | np.ndarray | None
     """Encoded, or RGB pixels; None where it could not be read."""
-    label: str
+    label: str | None
+    """None where there is none; rows that are trained on or scored have one."""
     error: str = ""
     """Why there is no image."""
     char_quads: Float32[np.ndarray, "chars 4 2"] | None = None

@@ -30,7 +30,7 @@ def read_labels(
     table = _load(path, subset, split)
     _require_text(table, column)
     values: Sequence[object] = table.select_columns([column])[rows.start : rows.stop][column]
-    return [None if value is None else _text(table, column, value) for value in values]
+    return [_text(table, column, value) for value in values]
 
 
 def read_rows(
@@ -90,6 +90,8 @@ def _kind_of(table: datasets.Dataset, column: str) -> object:
     return table.features[column]
 
 
-def _text(table: datasets.Dataset, column: str, value: object) -> str:
+def _text(table: datasets.Dataset, column: str, value: object) -> str | None:
+    if value is None:
+        return None
     feature = table.features[column]
     return feature.int2str(value) if isinstance(feature, datasets.ClassLabel) else str(value)

@@ -145,7 +145,7 @@ class SampleLoader:
         augmentation: AugmentConfig | None,
         key: SampleKey,
     ) -> None:
-        label = normalize(sample.label, self.text.normalization)
+        label = normalize(sample.label or "", self.text.normalization)
         columns["label"][slot] = label
         class_ids = self.charset.encode(label, allow_unknown=True)[: self.text.max_chars]
         columns["class_ids"][slot, : len(class_ids)] = class_ids

@@ -50,7 +50,7 @@ def list_row_groups(
 def read_labels(fragment: Fragment, column: str) -> list[str | None]:
     """Return the label column of a row group; numbers become text."""
     table = _read(fragment.uri, fragment.part, (column,))
-    return [None if value is None else str(value) for value in table[column].to_pylist()]
+    return _texts(table[column])
 
 
 def read_rows(fragment: Fragment, rows: Rows, image_column: str, label_column: str) -> list[Sample]:
@@ -59,11 +59,15 @@ def read_rows(fragment: Fragment, rows: Rows, image_column: str, label_column: s
     images = table[image_column].combine_chunks()
     if pa.types.is_struct(images.type):
         images = images.field("bytes")
-    labels = table[label_column].to_pylist()
+    labels = _texts(table[label_column])
     return [
-        Sample(image, str(label), "" if image is not None else "missing_image")
+        Sample(image, label, "" if image is not None else "missing_image")
         for image, label in zip(images.to_pylist(), labels, strict=True)
     ]
+
+
+def _texts(column: pa.ChunkedArray) -> list[str | None]:
+    return [None if value is None else str(value) for value in column.to_pylist()]
 
 
 def filesystem_of(path: str) -> tuple[fs.FileSystem, str]:

@@ -169,7 +169,7 @@ def _samples(
         samples = config.data.read(fragment, reference.rows, epoch=0)
         for row, sample in zip(reference.rows, samples, strict=True):
             key = f"{fragment.uri}#{fragment.part}:{row}"
-            yield key, sample.label, sample.image, sample.error
+            yield key, sample.label or "", sample.image, sample.error
 
 
 def _read(

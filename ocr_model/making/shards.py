@@ -142,13 +142,10 @@ def _find_account(shard: Shard, folder: Folder, digest: str) -> SubsetReport | s
 def _rows(shard: Shard, config: MakeDatasetConfig, account: SubsetReport) -> Iterator[Row]:
     """Yield the good rows, and count all of them."""
     for fragment, rows in shard.pieces:
-        labels = config.data.labels(fragment)
-        samples = config.data.read(fragment, rows, epoch=0)
-        for number, sample in zip(rows, samples, strict=True):
+        for sample in config.data.read(fragment, rows, epoch=0):
             account.num_seen += 1
-            label = labels[number]
             try:
-                row = _row(sample, label, config)
+                row = _row(sample, config)
             except ImageError as error:
                 account.dropped[error.reason] += 1
                 continue
@@ -156,12 +153,13 @@ def _rows(shard: Shard, config: MakeDatasetConfig, account: SubsetReport) -> Ite
             yield row
 
 
-def _row(sample: Sample, label: str | None, config: MakeDatasetConfig) -> Row:
+def _row(sample: Sample, config: MakeDatasetConfig) -> Row:
     """Check and encode one sample.
 
     Raises:
         ImageError: It has no usable image, or no label.
     """
+    label = sample.label
     if label is None or not label.strip():
         raise ImageError("missing_label" if label is None else "empty_label", repr(label))
     if sample.image is None:

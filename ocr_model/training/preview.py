@@ -96,7 +96,7 @@ def _pick_words(config: PreviewConfig) -> Iterator[tuple[Fragment, int, Sample]]
 
 
 def _versions(config: PreviewConfig, fragment: Fragment, row: int, sample: Sample) -> WordVersions:
-    label = normalize(sample.label, config.text.normalization)
+    label = normalize(sample.label or "", config.text.normalization)
     try:
         if sample.image is None:
             return WordVersions(label, None, [], sample.error)

@@ -76,7 +76,7 @@ def test_parquet_with_binary_columns_of_other_names_is_read(
     assert _labels(source) == ["17", None]
     readable, missing = _samples(source)
     assert readable == Sample(plain_picture("red"), "17")
-    assert (missing.image, missing.error) == (None, "missing_image")
+    assert missing == Sample(None, None, "missing_image")
 
 
 def test_several_paths_are_read_in_their_order_and_folders_by_name(
@@ -250,6 +250,19 @@ def test_a_dataset_of_image_files_is_read_with_the_names_of_its_classes(
     assert _samples(source) == [Sample(plain_picture(), name) for name in ("cat", "dog")]
     (hub / "train" / "dog" / "0.png").unlink()
     assert _samples(source)[1].error == "unreadable_file: No such file or directory"
+
+
+def test_a_class_that_a_row_lacks_is_no_label(
+    hub: Path, plain_picture: Callable[..., bytes]
+) -> None:
+    kinds = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["a"])}
+    )
+    rows = {"image": [{"bytes": plain_picture(), "path": None}] * 2, "label": [0, None]}
+    datasets.Dataset.from_dict(rows, kinds).to_parquet(str(hub / "train-00000.parquet"))
+    source = HuggingFaceSource(source="huggingface", path=str(hub))
+    assert _labels(source) == ["a", None]
+    assert [sample.label for sample in _samples(source)] == ["a", None]
 
 
 def test_a_dataset_without_the_split_or_column_is_an_error(
