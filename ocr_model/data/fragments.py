@@ -42,7 +42,7 @@ class Sample:
     """Why there is no image."""
     char_quads: Float32[np.ndarray, "chars 4 2"] | None = None
     """Corners (x, y) of each character, clockwise from its upper left, in pixels; rendered words
-    have them."""
+    have them, and stored ones by `read_in_full`."""
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,22 @@
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import HfFileSystem
+from jaxtyping import Float32
 from pyarrow import fs
 
 from ocr_model.data.fragments import Fragment, Rows, Sample
 from ocr_model.errors import DatasetError
 
 _HUB = "hf://"
+_QUADS = "char_quads"
 
 
 def list_row_groups(
@@ -64,6 +68,32 @@ def read_rows(fragment: Fragment, rows: Rows, image_column: str, label_column: s
         Sample(image, label, "" if image is not None else "missing_image")
         for image, label in zip(images.to_pylist(), labels, strict=True)
     ]
+
+
+def add_quads(fragment: Fragment, rows: Rows, samples: Sequence[Sample]) -> list[Sample]:
+    """Return samples with the quads of their characters, as jobs/make_dataset.py stores them.
+
+    Raises:
+        DatasetError: The column of that name holds something else.
+    """
+    with _open(fragment.uri) as file:
+        if _QUADS not in file.schema_arrow.names:
+            return list(samples)
+    column = _cached(fragment.uri, fragment.part, (_QUADS,))[_QUADS].take(pa.array(rows))
+    try:
+        return [
+            sample if quads is None else replace(sample, char_quads=_to_quads(quads))
+            for sample, quads in zip(samples, column.to_pylist(), strict=True)
+        ]
+    except (ValueError, TypeError) as error:
+        raise DatasetError(
+            f"column {_QUADS!r} of {fragment.uri} holds {column.type}; it must have 8 numbers per "
+            "character: x and y of four corners"
+        ) from error
+
+
+def _to_quads(values: list[list[float]]) -> Float32[np.ndarray, "chars 4 2"]:
+    return np.array(values, np.float32).reshape(len(values), 4, 2)
 
 
 def _texts(column: pa.ChunkedArray) -> list[str | None]:

@@ -62,6 +62,13 @@ class SourceConfig(Config, ABC):
         """Return this source with a share of the difficulty that it gives its pictures itself."""
         return self
 
+    def read_in_full(self, fragment: Fragment, rows: Rows) -> list[Sample]:
+        """Return the samples of the first epoch with all that is known of them.
+
+        Training needs no places of characters, so a source that stores them gives them here only.
+        """
+        return self.read(fragment, rows, epoch=0)
+
 
 def runs(uri: str, num_rows: int) -> list[Fragment]:
     """List fragments of `ROWS_PER_FRAGMENT` rows, for sources without pieces of their own."""

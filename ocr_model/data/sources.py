@@ -54,6 +54,10 @@ class ParquetSource(SourceConfig):
         """Read one row group and pick rows."""
         return parquet.read_rows(fragment, rows, self.image_column, self.label_column)
 
+    def read_in_full(self, fragment: Fragment, rows: Rows) -> list[Sample]:
+        """Read rows with their `char_quads`, where the file has this column."""
+        return parquet.add_quads(fragment, rows, self.read(fragment, rows, epoch=0))
+
 
 class MJSynthSource(SourceConfig):
     """MJSynth's 9 million rendered words (arXiv:1406.2227) as `priyank-m` put them on the Hub."""
@@ -79,6 +83,10 @@ class MJSynthSource(SourceConfig):
     def read(self, fragment: Fragment, rows: Rows, *, epoch: int) -> list[Sample]:
         """Read one row group and pick rows."""
         return parquet.read_rows(fragment, rows, "image", "label")
+
+    def read_in_full(self, fragment: Fragment, rows: Rows) -> list[Sample]:
+        """Read rows with their `char_quads`, where a mirror has this column."""
+        return parquet.add_quads(fragment, rows, self.read(fragment, rows, epoch=0))
 
 
 class HuggingFaceSource(SourceConfig):

@@ -142,7 +142,7 @@ def _find_account(shard: Shard, folder: Folder, digest: str) -> SubsetReport | s
 def _rows(shard: Shard, config: MakeDatasetConfig, account: SubsetReport) -> Iterator[Row]:
     """Yield the good rows, and count all of them."""
     for fragment, rows in shard.pieces:
-        for sample in config.data.read(fragment, rows, epoch=0):
+        for sample in config.data.read_in_full(fragment, rows):
             account.num_seen += 1
             try:
                 row = _row(sample, config)

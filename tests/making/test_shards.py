@@ -201,6 +201,32 @@ def test_it_is_a_mirror_that_the_mjsynth_source_reads(made: Path) -> None:
     assert sum(part.num_rows for part in source.fragments("validation")) == 7
 
 
+@pytest.mark.parametrize("source", ["parquet", "mjsynth"])
+def test_places_of_characters_are_kept_when_it_is_converted(
+    made: Path, tmp_path: Path, source: str
+) -> None:
+    place = f"data.path={made / 'train' if source == 'parquet' else made}"
+    config = _config(tmp_path, f"data.source={source}", place, "subset=train")
+    plan = make_plan(config)
+    data, _ = encode_shard(plan.shards[0], config, plan.digest)
+    converted = pq.read_table(pa.BufferReader(data))
+    original = pq.read_table(made / "train")
+    assert converted["char_quads"].to_pylist() == original["char_quads"].to_pylist()
+    assert converted["label"].to_pylist() == original["label"].to_pylist()
+
+
+@pytest.mark.parametrize("values", [[["a"]], [[1.0, 2.0]], [[[1.0] * 7]]])
+def test_places_that_are_none_are_an_error(
+    tmp_path: Path, plain_picture: Callable[..., bytes], values: list[object]
+) -> None:
+    config = _from_rows(tmp_path, [plain_picture()], ["a"])
+    table = pq.read_table(tmp_path / "source.parquet").append_column("char_quads", [values])
+    pq.write_table(table, tmp_path / "source.parquet")
+    plan = make_plan(config)
+    with pytest.raises(DatasetError, match=r"column 'char_quads' of .* 8 numbers per character"):
+        encode_shard(plan.shards[0], config, plan.digest)
+
+
 def test_datasets_loads_its_files_with_pictures_and_places(made: Path, tmp_path: Path) -> None:
     files = {name: str(made / name / "*.parquet") for name in ("train", "validation")}
     loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path))
