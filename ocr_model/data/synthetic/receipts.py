@@ -6,7 +6,7 @@ from ocr_model.data.draws import Number, between, happens, pick, whole
 from ocr_model.data.synthetic.layouts import Setting, fit_words
 from ocr_model.data.synthetic.page_faces import style_of
 from ocr_model.data.synthetic.typesetting import Style
-from ocr_model.data.synthetic.wording import RECEIPT_LABELS, upper
+from ocr_model.data.synthetic.wording import RECEIPT_LABELS
 
 
 @dataclass
@@ -30,7 +30,7 @@ class _Roll:
 
     def cased(self, text: str) -> str:
         """Write a text as this till does."""
-        return " ".join(map(upper, text.split())) if self.is_capital else text
+        return " ".join(text.upper().split()) if self.is_capital else text
 
 
 def lay_receipt(setting: Setting) -> None:

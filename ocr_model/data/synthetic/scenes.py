@@ -37,7 +37,7 @@ from ocr_model.data.synthetic.stages import (
 )
 from ocr_model.data.synthetic.typesetting import x_height
 from ocr_model.data.synthetic.warp import Warp
-from ocr_model.data.synthetic.wording import Wording, upper
+from ocr_model.data.synthetic.wording import Wording
 from ocr_model.image import Pixels
 
 _LEAST_CONTRAST = 40.0  # grey levels between ink and what it lies on
@@ -163,7 +163,7 @@ def _draw_texts(wording: Wording, rng: np.random.Generator) -> list[str]:
             case _:
                 texts.append(wording.title(1 + whole(rng, 3)))
     if happens(rng, 0.4):
-        return [" ".join(map(upper, text.split())) for text in texts]
+        return [" ".join(text.upper().split()) for text in texts]
     return texts
 
 

@@ -114,7 +114,7 @@ class Wording:
         """Draw words in capitals, or each with one."""
         words = [self.word() for _ in range(num_words)]
         if happens(self._rng, 0.4):
-            return " ".join(map(upper, words))
+            return " ".join(words).upper()
         return " ".join(word[:1].upper() + word[1:] for word in words)
 
     def label(self, options: Sequence[str] = LABELS) -> str:
@@ -160,7 +160,7 @@ class Wording:
         if happens(rng, 0.05):
             return self.grammar(pick(rng, ("number", "date", "price", "code", "decimal")))
         word = self.name() if happens(rng, 0.06) else self.word()
-        return upper(word) if happens(rng, 0.02) else word
+        return word.upper() if happens(rng, 0.02) else word
 
     def _made(self, make: Callable[[], str]) -> str:
         while True:
@@ -172,15 +172,6 @@ class Wording:
         if sum(char.isalnum() for char in text) <= _FREE_CHARS:
             return True
         return is_validation_text(text) == self._is_validation
-
-
-def upper(word: str) -> str:
-    """Write a word in capitals where small letters can be read back: not Straße, which becomes SS.
-
-    Otherwise the word might be one of the other part.
-    """
-    capitals = word.upper()
-    return capitals if capitals.lower() == word.lower() else word
 
 
 def _only(kind: str) -> ContentShares:

@@ -279,5 +279,6 @@ def _group_by_length(words: tuple[str, ...]) -> dict[int, list[str]]:
 
 
 def is_validation_text(text: str) -> bool:
-    """Say which part a text belongs to, in whatever case."""
-    return crc32(text.lower().encode()) % _VALIDATION_SHARE == 0
+    """Say which part a text belongs to, in whatever case: Straße is STRASSE."""
+    folded = text.upper().casefold()  # casefold alone leaves the dotless i, whose capital is I
+    return crc32(folded.encode()) % _VALIDATION_SHARE == 0

@@ -7,7 +7,12 @@ import pytest
 
 from ocr_model.config import load_config
 from ocr_model.data.synthetic.fonts import FontsConfig, load_fonts
-from ocr_model.data.synthetic.words import ContentShares, LexiconConfig, TextSampler
+from ocr_model.data.synthetic.words import (
+    ContentShares,
+    LexiconConfig,
+    TextSampler,
+    is_validation_text,
+)
 from ocr_model.errors import ConfigError
 
 KINDS = {
@@ -53,6 +58,15 @@ def test_words_of_training_and_validation_are_never_the_same() -> None:
     unseen = {w.lower() for t in _draw(sampler, 5000, is_validation=True) for w in t.split()}
     assert not trained & unseen
     assert len(unseen) > 500
+
+
+@pytest.mark.parametrize("word", ["straße", "ılık", "ŉ", "ὀδυσσεύς", "ﬁnden", "İstanbul"])
+def test_a_word_is_of_one_part_in_whatever_case(word: str) -> None:
+    forms = [f"{word}{n}" for n in range(100)]
+    parts = [is_validation_text(form) for form in forms]
+    assert any(parts)
+    for change in (str.upper, str.lower, str.title, str.casefold):
+        assert [is_validation_text(change(form)) for form in forms] == parts
 
 
 def test_all_cases_are_drawn_as_often_as_asked() -> None:
