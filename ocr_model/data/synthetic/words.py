@@ -1,29 +1,21 @@
 """What rendered words say: words of a language or a file, and numbers, dates, codes by grammar."""
 
-import logging
 import string
-import unicodedata
-from collections import Counter
 from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveInt
-from wordfreq import top_n_list
 
 from ocr_model.config import Config
 from ocr_model.data.draws import Shares, happens, pick, whole
 from ocr_model.data.synthetic import grammar
 from ocr_model.data.synthetic.fonts import FontCatalog
+from ocr_model.data.synthetic.lexicon import drawable_words, words_of_file, words_of_languages
 from ocr_model.errors import ConfigError
-
-logger = logging.getLogger(__name__)
 
 LONGEST = 32
 _VALIDATION_SHARE = 10  # one text in this many is never trained on
-_RARE = 0.003  # a letter in fewer of a list's words is of another language
 _TRIES = 200
 _OF_WORDS = ("word", "phrase", "address")  # their words are split, not the texts
 _DOMAINS = ("com", "org", "net", "de", "co.uk", "io", "fr")
@@ -92,7 +84,7 @@ class TextSampler:
             ConfigError: The file or language is missing, or no word is left.
         """
         self._config = config
-        words = _drawable_words(config, fonts)
+        words = drawable_words(_listed_words(config), fonts, config.max_chars)
         self._words = {
             part: tuple(word for word in words if is_validation_text(word) == part)
             for part in (False, True)
@@ -215,60 +207,11 @@ class TextSampler:
         return pick(rng, forms)
 
 
-@lru_cache(maxsize=4)
 def _listed_words(config: LexiconConfig) -> tuple[str, ...]:
     if config.path is not None:
-        try:
-            lines = Path(config.path).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"lexicon.path {config.path}: {error}") from error
-    else:
-        lines = [word for name in config.languages for word in _frequent_words(name, config)]
-    words = (unicodedata.normalize("NFC", " ".join(line.split())) for line in lines)
-    return tuple(dict.fromkeys(words))
-
-
-def _frequent_words(language: str, config: LexiconConfig) -> list[str]:
-    """Return the words of a frequency list that are in the language's own letters."""
-    try:
-        listed = top_n_list(language, config.size)
-    except LookupError as error:
-        raise ConfigError(f"lexicon.languages: {error}") from error
-    counts = Counter(char for word in listed for char in set(word))
+        return words_of_file(config.path)
     marks = "'-" if config.punctuation else ""
-    own = {c for c, n in counts.items() if c in marks or (c.isalpha() and n > _RARE * len(listed))}
-    return [word for word in listed if own.issuperset(word) and word.strip(marks)]
-
-
-def _drawable_words(config: LexiconConfig, fonts: FontCatalog) -> tuple[str, ...]:
-    listed = _listed_words(config)
-    undrawable = {c for word in set("".join(listed)) for c in (word, word.upper())}
-    undrawable = {c for c in undrawable if not fonts.can_draw(c)}
-    kept, dropped = [], Counter[str]()
-    for word in listed:
-        reason = _fault(word, undrawable, config)
-        dropped[reason] += 1
-        if not reason:
-            kept.append(word)
-    lost = dropped["no_glyph"] + dropped["needs_shaping"]
-    account = ", ".join(f"{n} {reason}" for reason, n in sorted(dropped.items()) if reason)
-    if not kept:
-        raise ConfigError(f"lexicon: none of {len(listed)} words can be used ({account})")
-    if lost:
-        logger.warning("lexicon: %d of %d words used (%s)", len(kept), len(listed), account)
-    return tuple(kept)
-
-
-def _fault(word: str, undrawable: set[str], config: LexiconConfig) -> str:
-    if not word:
-        return "empty"
-    if len(word) > config.max_chars:
-        return "too_long"
-    if any(unicodedata.bidirectional(c) in ("R", "AL") or unicodedata.combining(c) for c in word):
-        return "needs_shaping"  # glyphs are placed one by one, from left to right
-    if not undrawable.isdisjoint(word) or not undrawable.isdisjoint(word.upper()):
-        return "no_glyph"
-    return ""
+    return words_of_languages(config.languages, config.size, marks)
 
 
 def _group_by_length(words: tuple[str, ...]) -> dict[int, list[str]]:

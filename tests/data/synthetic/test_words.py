@@ -7,6 +7,7 @@ import pytest
 
 from ocr_model.config import load_config
 from ocr_model.data.synthetic.fonts import FontsConfig, load_fonts
+from ocr_model.data.synthetic.wording import load_texts
 from ocr_model.data.synthetic.words import (
     ContentShares,
     LexiconConfig,
@@ -100,6 +101,15 @@ def test_words_that_cannot_be_drawn_are_counted(
     path.write_text("\n".join([*drawable, "漢字", "שלום", "x" * 99]), encoding="utf-8")
     _draw(_sampler(*_only("word"), f"path={path}"), 10)
     assert "100 of 103 words used (1 needs_shaping, 1 no_glyph, 1 too_long)" in caplog.text
+
+
+def test_a_page_reads_its_lexicon_and_warns_of_it_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join([*(f"word{n}" for n in range(100)), "漢字"]), encoding="utf-8")
+    load_texts(LexiconConfig(path=str(path)), FontsConfig(system=False))
+    assert caplog.text.count("100 of 101 words used") == 1
 
 
 def test_a_lexicon_that_no_font_can_draw_is_an_error(tmp_path: Path) -> None:
