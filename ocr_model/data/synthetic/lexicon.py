@@ -25,7 +25,7 @@ def words_of_file(path: str) -> tuple[str, ...]:
         ConfigError: It cannot be read.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"lexicon.path {path}: {error}") from error
     return _tidied(lines)

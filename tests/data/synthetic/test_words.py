@@ -93,6 +93,16 @@ def test_a_file_of_lines_is_a_lexicon(tmp_path: Path) -> None:
     assert {text.lower() for text in texts} <= {f"line {n}" for n in range(100)}
 
 
+def test_a_lexicon_may_lie_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    words = {f"home{n}" for n in range(50)}
+    (tmp_path / "words.txt").write_text("\n".join(words), encoding="utf-8")
+    texts = _draw(_sampler(*_only("word"), "path='~/words.txt'"), 20)
+    assert {text.lower() for text in texts} <= words
+
+
 def test_words_that_cannot_be_drawn_are_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
