@@ -25,8 +25,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from ocr_model.data.augment import AugmentConfig, augment
 from ocr_model.data.seeding import generator_of
-from ocr_model.data.synthetic.renderer import RendererConfig, WordRenderer
-from ocr_model.data.synthetic.words import draw_word
+from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.image import ImageGeometry, decode_image
 
 NUM_WORDS, NUM_ROUNDS, WORDS_PER_ROUND = 500, 40, 50
@@ -57,7 +56,7 @@ def main() -> None:
     """Print the rates and their ratios as one JSON object."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    words = [_word_jpeg(number) for number in range(NUM_WORDS)]
+    words = _words()
     chains: dict[str, Read] = {
         "cv2.imdecode": _imdecode,
         "decode_image": decode_image,
@@ -102,13 +101,17 @@ def measure(chains: dict[str, Read], words: list[bytes]) -> dict[str, float]:
     return {name: len(parts) / sum(best) for name, best in seconds.items()}
 
 
-def _word_jpeg(number: int) -> bytes:
-    rng = np.random.default_rng(number)
-    word = draw_word(rng, "en", is_validation=False)
-    pixels = WordRenderer(RendererConfig()).render(word, rng)
+def _words() -> list[bytes]:
+    source = SyntheticSource(num_words=NUM_WORDS)
+    (fragment,) = source.fragments("train")
+    samples = source.read(fragment, np.arange(NUM_WORDS), epoch=0)
+    return [_jpeg(np.asarray(sample.image)) for sample in samples]
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     small = cv2.resize(pixels, (100, 32), interpolation=cv2.INTER_AREA)
-    Image.fromarray(small).save(buffer, "JPEG", quality=89)
+    Image.fromarray(small).save(buffer, "JPEG", quality=93)
     return buffer.getvalue()
 
 

@@ -99,7 +99,6 @@ def _config(path: Path) -> TrainConfig:
 
 
 def _png(pixels: np.ndarray) -> bytes:
-
     return bytes(cv2.imencode(".png", pixels)[1])
 
 
