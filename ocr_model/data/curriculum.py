@@ -38,14 +38,7 @@ class _Gradual(Curriculum):
         return min(1.0, epoch / max(1.0, self.share * num_epochs))
 
 
-class ShortFirst(_Gradual):
-    """Short labels first; the longest allowed rises linearly by epoch.
-
-    An epoch keeps its number of samples: while long words are left out the others come again,
-    distorted otherwise.
-    """
-
-    name: Literal["short_first"]
+class _Shortened(_Gradual):
     start_chars: PositiveInt = 4
     """Longest label of the first epoch, in characters."""
 
@@ -55,23 +48,7 @@ class ShortFirst(_Gradual):
         return self.start_chars + int(rise)
 
 
-class EasyFirst(_Gradual):
-    """Easy pictures first: distortions, and the difficulty of rendered words, rise by epoch."""
-
-    name: Literal["easy_first"]
-    start_strength: float = Field(0.2, ge=0, lt=1)
-    """Share of the full strength in the first epoch."""
-
-    def strength(self, epoch: int, num_epochs: int) -> float:
-        """Return the share of the full strength of all distortions, in `[0, 1]`."""
-        risen = self._risen(epoch, num_epochs)
-        return self.start_strength + risen * (1 - self.start_strength)
-
-
-class ShortAndEasyFirst(ShortFirst):
-    """Both: short labels and easy pictures first."""
-
-    name: Literal["short_and_easy_first"]  # type: ignore[assignment]  # narrower than its base's
+class _Eased(_Gradual):
     start_strength: float = Field(0.2, ge=0, lt=1)
     """Share of the full strength of distortions in the first epoch."""
 
@@ -79,6 +56,28 @@ class ShortAndEasyFirst(ShortFirst):
         """Return the share of the full strength of all distortions, in `[0, 1]`."""
         risen = self._risen(epoch, num_epochs)
         return self.start_strength + risen * (1 - self.start_strength)
+
+
+class ShortFirst(_Shortened):
+    """Short labels first; the longest allowed rises linearly by epoch.
+
+    An epoch keeps its number of samples: while long words are left out the others come again,
+    distorted otherwise.
+    """
+
+    name: Literal["short_first"]
+
+
+class EasyFirst(_Eased):
+    """Easy pictures first: distortions, and the difficulty of rendered words, rise by epoch."""
+
+    name: Literal["easy_first"]
+
+
+class ShortAndEasyFirst(_Shortened, _Eased):
+    """Both: short labels and easy pictures first."""
+
+    name: Literal["short_and_easy_first"]
 
 
 CurriculumConfig = Annotated[

@@ -16,7 +16,7 @@ from pydantic import (
 from ocr_model.config import Config
 from ocr_model.data.augment import AugmentConfig
 from ocr_model.data.batching import BatchingConfig
-from ocr_model.data.curriculum import AllAtOnce, CurriculumConfig, ShortFirst
+from ocr_model.data.curriculum import AllAtOnce, CurriculumConfig, ShortAndEasyFirst, ShortFirst
 from ocr_model.data.labels import TextConfig
 from ocr_model.data.scales import OneSize, ScalesConfig
 from ocr_model.data.sources import DataConfig
@@ -208,11 +208,12 @@ class TrainConfig(Config):
     @model_validator(mode="after")
     def _curriculum_has_effect(self) -> "TrainConfig":
         curriculum = self.curriculum
-        if isinstance(curriculum, ShortFirst) and curriculum.start_chars >= self.text.max_chars:
-            raise ValueError(
-                f"curriculum.start_chars {curriculum.start_chars} leaves nothing out of "
-                f"text.max_chars {self.text.max_chars}"
-            )
+        if isinstance(curriculum, ShortFirst | ShortAndEasyFirst):
+            first, longest = curriculum.start_chars, self.text.max_chars
+            if first >= longest:
+                raise ValueError(
+                    f"curriculum.start_chars {first} leaves nothing out of text.max_chars {longest}"
+                )
         is_weakened = curriculum.strength(0, self.training.epochs) < 1
         is_rendered = self.data.eased(0.5) != self.data
         if is_weakened and not (self.augmentation.strength or is_rendered):

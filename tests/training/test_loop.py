@@ -509,6 +509,7 @@ def test_a_time_budget_cuts_the_schedule_and_the_schedule_still_ends(
             "both decide the width",
         ),
         (["curriculum.name=short_first", "curriculum.start_chars=25"], "leaves nothing out"),
+        (["curriculum.name=short_and_easy_first", "curriculum.start_chars=25"], "leaves nothing"),
         (["curriculum.start_chars=5"], "start_chars"),
     ],
 )
