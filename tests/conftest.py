@@ -17,6 +17,7 @@ from ocr_model.data.index import DatasetIndex, index_dataset
 from ocr_model.data.loading import LocalData
 from ocr_model.data.synthetic.renderer import WordRenderer
 from ocr_model.data.synthetic.stages import RendererConfig
+from ocr_model.models.resnet_transformer import ResNetTransformerConfig
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.local_data import build_local_data
 from ocr_model.training.loop import TrainResult, train
@@ -53,6 +54,14 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Train
         return load_config(TrainConfig, path, [f"run.storage={storage}", *overrides])
 
     return build
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_config: Callable[..., TrainConfig]) -> ResNetTransformerConfig:
+    """Settings of that run's model."""
+    model = tiny_config(Path("runs")).model
+    assert isinstance(model, ResNetTransformerConfig)
+    return model
 
 
 @pytest.fixture(scope="session")

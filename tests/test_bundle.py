@@ -23,30 +23,26 @@ from ocr_model.models import build_model
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig
 
 CHARSET = Charset("abcdef")
-INFO = BundleInfo(
-    model=ResNetTransformerConfig(
-        backbone="resnet10",
-        backbone_width=0.25,
-        hidden=16,
-        num_layers=1,
-        num_heads=2,
-        num_kv_heads=2,
-        feed_forward=32,
-    ),
-    charset=CHARSET.characters,
-    normalization=Normalization.ALPHANUMERIC,
-    geometry=ImageGeometry(width=64),
-    max_chars=12,
-    metrics={"cer": 0.25},
-    provenance={"config": {"run": {"name": "naïve"}}},
-)
+
+
+@pytest.fixture(scope="module")
+def info(tiny_model: ResNetTransformerConfig) -> BundleInfo:
+    return BundleInfo(
+        model=tiny_model.replace(hidden=16),
+        charset=CHARSET.characters,
+        normalization=Normalization.ALPHANUMERIC,
+        geometry=ImageGeometry(width=64),
+        max_chars=12,
+        metrics={"cer": 0.25},
+        provenance={"config": {"run": {"name": "naïve"}}},
+    )
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(info: BundleInfo, tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    model = build_model(INFO.model, CHARSET.num_classes, INFO.geometry)
-    for name, content in serialize_bundle(model, INFO).items():
+    model = build_model(info.model, CHARSET.num_classes, info.geometry)
+    for name, content in serialize_bundle(model, info).items():
         (tmp_path / name).write_bytes(content)
     return tmp_path
 
@@ -65,12 +61,12 @@ def replace_weights(folder: Path, weights: bytes) -> None:
     edit(folder, lambda v: v.update(weights_bytes=len(weights), weights_sha256=digest))
 
 
-def test_a_bundle_says_what_was_put_into_it(folder: Path) -> None:
+def test_a_bundle_says_what_was_put_into_it(info: BundleInfo, folder: Path) -> None:
     bundle = load_bundle(folder)
     assert bundle.charset == CHARSET
     assert not bundle.model.training
     unsaid = {"versions", "weights_bytes", "weights_sha256"}
-    assert bundle.info.model_dump(exclude=unsaid) == INFO.model_dump(exclude=unsaid)
+    assert bundle.info.model_dump(exclude=unsaid) == info.model_dump(exclude=unsaid)
     assert torch.__version__.startswith(bundle.info.versions["torch"])
     assert read_bundle_info(folder) == bundle.info
 

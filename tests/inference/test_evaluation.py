@@ -131,20 +131,17 @@ def test_the_validation_subset_gives_the_figures_that_training_ended_with(
 )
 def test_the_printed_command_gives_the_figures_that_training_ended_with(
     overrides: list[str],
+    tiny_config: Callable[..., TrainConfig],
     write_words: Callable[..., Path],
     local_data: Callable[..., LocalData],
     tmp_path: Path,
 ) -> None:
     words = [word for n in range(50) for word in (f"ab{n}", f"word{n}", f"aabbccdd{n}", "?!", "cd")]
     common = [
-        f"run.storage={tmp_path}", "data.source=parquet", "data.validation_fraction=0.25",
-        f"data.path={write_words(tmp_path / 'w.parquet', words)}", "image.width=64",
-        "training.epochs=1", "training.batch_size=16", "training.precision=fp32",
+        "data.source=parquet", f"data.path={write_words(tmp_path / 'w.parquet', words)}",
+        "data.validation_fraction=0.25", "training.epochs=1",
     ]  # fmt: skip
-    if "model.name=crnn" not in overrides:
-        common += ["model.backbone=resnet10", "model.backbone_width=0.25", "model.hidden=16"]
-        common += ["model.num_layers=1", "model.num_heads=2", "model.num_kv_heads=2"]
-    config = load_config(TrainConfig, None, [*common, *overrides])
+    config = tiny_config(tmp_path, *common, *overrides)
     columns = config.model.num_columns(config.image.width)
     index = index_dataset(config.data, config.text, num_columns=columns)
     folder = RunFolder(config.run.storage, config.run.name)

@@ -8,23 +8,13 @@ from ocr_model.image import ImageGeometry
 from ocr_model.models.interface import Features, Targets
 from ocr_model.models.resnet_transformer import ResNetTransformer, ResNetTransformerConfig
 
-CONFIG = ResNetTransformerConfig(
-    backbone="resnet10",
-    backbone_width=0.25,
-    hidden=32,
-    num_layers=1,
-    num_heads=2,
-    num_kv_heads=2,
-    feed_forward=64,
-    ctc_weight=0,
-)
 TARGETS = Targets(torch.tensor([[5, 6, 7, 8], [9, 10, PAD, PAD]]), torch.tensor([4, 2]))
 
 
 @pytest.fixture
-def model() -> ResNetTransformer:
+def model(tiny_model: ResNetTransformerConfig) -> ResNetTransformer:
     torch.manual_seed(0)
-    model = ResNetTransformer(CONFIG, 15, ImageGeometry())
+    model = ResNetTransformer(tiny_model.replace(ctc_weight=0), 15, ImageGeometry())
     assert model.decoder is not None
     with torch.no_grad():
         model.decoder.classifier.bias[EOS] -= 1  # an untrained one often ends at once

@@ -126,7 +126,6 @@ def test_the_loss_falls_on_a_small_fixed_set(
         f"data.validation_path={path}",
         "training.epochs=12",
         "optimizer.learning_rate=0.005",
-        "model.backbone_width=0.25",
     )
     result = train_locally(config)
     losses = [entry["train/loss"] for entry in result.progress.history]
