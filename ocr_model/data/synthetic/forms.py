@@ -29,7 +29,6 @@ class _Look:
     column: Column
     label: Style
     value: Style
-    ink: Ink
     colon: str
     line: str
     """rule, dots, box or none."""
@@ -77,7 +76,6 @@ def _draw_look(setting: Setting) -> _Look:
         column=replace(column, ink=Ink.PEN),
         label=faces.bold(label) if happens(rng, 0.3) else label,
         value=value,
-        ink=Ink.PEN,
         colon=":" if happens(rng, 0.75) else "",
         line=pick(rng, ("rule", "rule", "rule", "dots", "box", "none")),
         pitch=pitch,
@@ -116,7 +114,7 @@ def _write_field(setting: Setting, look: _Look, left: Number, right: Number, y: 
         sheet.rule((start, foot), (right, foot), dash=dash)
     pad = look.value.size * between(rng, 0.3, 1.5)
     value = fit_words(_value(setting), look.value, right - start - pad - 2)
-    sheet.write(value, look.value, start + pad, y - whole(rng, 2), ink=look.ink)
+    sheet.write(value, look.value, start + pad, y - whole(rng, 2), ink=look.column.ink)
 
 
 def _write_cells(setting: Setting, look: _Look, y: Number) -> float:
@@ -141,7 +139,7 @@ def _write_cells(setting: Setting, look: _Look, y: Number) -> float:
             sheet.next_line()
             value = fit_words(_value(setting), look.value, room - look.value.size)
             baseline = top + height - 0.4 * look.value.size
-            sheet.write(value, look.value, left + look.value.size, baseline, ink=look.ink)
+            sheet.write(value, look.value, left + look.value.size, baseline, ink=look.column.ink)
         top += height
     return top
 
