@@ -115,11 +115,12 @@ class SampleLoader:
         for fragment, parts in wanted.items():
             rows = np.concatenate([reference.rows for _, reference in parts])
             samples = iter(source.read(fragment, rows, epoch=epoch))
+            place, fragment_key = f"{fragment.uri}#{fragment.part}", fragment.key
             for number, reference in parts:
                 step, columns = steps[number], loaded[number]
                 for row, slot in zip(reference.rows, reference.slots, strict=True):
-                    columns["key"][slot] = f"{fragment.uri}#{fragment.part}:{row}"
-                    key = (self.seed, epoch + (step.repeat << 32), fragment.key, int(row))
+                    columns["key"][slot] = f"{place}:{row}"
+                    key = (self.seed, epoch + (step.repeat << 32), fragment_key, int(row))
                     self._fill(columns, int(slot), next(samples), step, augmentation, key)
         return loaded
 
