@@ -152,10 +152,10 @@ def load_photos(folder: str) -> list[Surface]:
     Raises:
         ConfigError: There is no folder, or no picture in it that can be read.
     """
-    if not Path(folder).is_dir():
+    if not Path(folder).expanduser().is_dir():
         raise ConfigError(f"surface.photos: {folder} is not a folder")
     photos: list[Surface] = []
-    for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+    for path in sorted(path for path in Path(folder).expanduser().rglob("*") if path.is_file()):
         try:
             pixels = decode_image(path.read_bytes())
         except ImageError:

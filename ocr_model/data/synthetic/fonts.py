@@ -187,9 +187,11 @@ def load_fonts(config: FontsConfig) -> FontCatalog:
     if config.system:
         paths += [Path(path) for path in font_manager.findSystemFonts()]
     for folder in config.folders:
-        if not Path(folder).is_dir():
+        if not Path(folder).expanduser().is_dir():
             raise ConfigError(f"fonts.folders: {folder} is not a folder")
-        found = [path for path in Path(folder).rglob("*") if path.suffix.lower() in _ENDINGS]
+        found = [
+            path for path in Path(folder).expanduser().rglob("*") if path.suffix.lower() in _ENDINGS
+        ]
         if not found:
             raise ConfigError(f"fonts.folders: {folder} has no .ttf or .otf file")
         paths += found

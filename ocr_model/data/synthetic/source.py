@@ -121,7 +121,7 @@ def _digest(lexicon: LexiconConfig, fonts: FontsConfig, photos: str | None) -> s
     digest = crc32(_text_sampler(lexicon, fonts).digest.encode())
     digest = crc32(load_fonts(fonts).digest.encode(), digest)
     if photos is not None:
-        files = sorted(path for path in Path(photos).rglob("*") if path.is_file())
+        files = sorted(path for path in Path(photos).expanduser().rglob("*") if path.is_file())
         for path in files:
             digest = crc32(f"{path.name} {path.stat().st_size}".encode(), digest)
     return f"{digest:08x}"

@@ -1,12 +1,15 @@
 import shutil
 import string
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 
+from ocr_model.data.synthetic.colours import load_photos
 from ocr_model.data.synthetic.fonts import Face, FontsConfig, load_fonts
+from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.errors import ConfigError
 
 SHIPPED = Path(mpl.get_data_path()) / "fonts" / "ttf"
@@ -21,6 +24,25 @@ def folder(tmp_path: Path) -> Path:
 
 def _only(folder: Path) -> FontsConfig:
     return FontsConfig(packages=False, system=False, folders=(str(folder),))
+
+
+def test_a_folder_may_lie_in_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert load_fonts(_only(Path("~") / folder.name)).num_faces == 3
+
+
+def test_photographs_may_lie_in_the_home_folder(
+    tmp_path: Path, plain_picture: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "red.png").write_bytes(plain_picture("red"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(load_photos("~/photos")) == 1
+    uris = []
+    for name in (None, "~/photos"):
+        settings = {"renderer": {"fonts": {"system": False}, "surface": {"photos": name}}}
+        uris.append(SyntheticSource.model_validate(settings).fragments("train")[0].uri)
+    assert uris[0] != uris[1]
 
 
 def test_a_bare_machine_has_forty_faces_that_draw_all_of_ascii() -> None:
