@@ -6,10 +6,11 @@ from functools import lru_cache
 from importlib.resources import files
 from itertools import accumulate
 from pathlib import Path
+from struct import Struct
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Float64, UInt8
 
 from ocr_model.data.draws import Number, between, happens, whole
 from ocr_model.data.synthetic.fonts import Mask
@@ -18,8 +19,11 @@ from ocr_model.image import Pixels, decode_image
 
 Colour = Float32[np.ndarray, "3"]
 """RGB, 0 to 255."""
+Tone = tuple[Number, Number, Number]
+"""The same as plain numbers."""
 Surface = UInt8[np.ndarray, "_rows _columns 3"]
 
+_pack = Struct("12d").pack  # np.array takes twice as long
 _NUM_TEXTURES = 48
 _TEXTURE_SIZE = (160, 480)  # height, width
 _MAX_PHOTOS = 256
@@ -61,7 +65,7 @@ def draw_colours(rng: np.random.Generator, *, from_palette: bool) -> tuple[Colou
             return colours[:3], colours[3:]
 
 
-def tone_of(colour: Colour) -> tuple[float, float, float]:
+def tone_of(colour: Colour) -> Tone:
     """Return a colour as OpenCV's drawing functions take it."""
     red, green, blue = colour.tolist()
     return red, green, blue
@@ -91,12 +95,13 @@ def draw_surface(
         amount: Share of the surface's contrast that is left.
     """
     piece = _cut(surfaces, rng, *size)
-    means = cv2.mean(piece)
-    red, green, blue = (
-        base - amount * mean for base, mean in zip(colour.tolist(), means[:3], strict=True)
+    base, mean = tone_of(colour), cv2.mean(piece)
+    offsets = (
+        base[0] - amount * mean[0],
+        base[1] - amount * mean[1],
+        base[2] - amount * mean[2],
     )
-    matrix = [[amount, 0, 0, red], [0, amount, 0, green], [0, 0, amount, blue]]
-    return cv2.transform(piece, np.array(matrix))
+    return cv2.transform(piece, _by_channel((amount, amount, amount), offsets))
 
 
 def lay_over(picture: Pixels, layer: Mask, filling: Colour | Pixels, opacity: Number) -> None:
@@ -104,13 +109,18 @@ def lay_over(picture: Pixels, layer: Mask, filling: Colour | Pixels, opacity: Nu
     # What the layer leaves of the picture: all is 255.
     left = cv2.cvtColor(cv2.convertScaleAbs(layer, alpha=-opacity, beta=255), cv2.COLOR_GRAY2RGB)
     if filling.ndim == 1:
-        shares = np.zeros((3, 4))
-        shares[:, 3] = filling
-        shares.flat[:11:5] = filling / -255
-        covering = cv2.transform(left, shares)
+        red, green, blue = tone = tone_of(filling)
+        covering = cv2.transform(left, _by_channel((red / -255, green / -255, blue / -255), tone))
     else:
         covering = cv2.multiply(filling, cv2.bitwise_not(left), scale=1 / 255)
     cv2.add(cv2.multiply(picture, left, scale=1 / 255), covering, dst=picture)
+
+
+def _by_channel(factors: Tone, offsets: Tone) -> Float64[np.ndarray, "3 4"]:
+    """Return what scales and shifts each channel."""
+    (red, green, blue), (more_red, more_green, more_blue) = factors, offsets
+    rows = (red, 0, 0, more_red, 0, green, 0, more_green, 0, 0, blue, more_blue)
+    return np.ndarray((3, 4), np.float64, _pack(*rows))
 
 
 def cut_surface(

@@ -63,7 +63,13 @@ class Warp:
         """Draw masks of one size into the picture, all at once; nothing is where they end."""
         size = (self.width, self.height)
         # Four channels are warped faster than three.
-        stack = cv2.merge([*layers, layers[0]]) if len(layers) == 3 else cv2.merge(layers)
+        match layers:
+            case [layer]:
+                stack = layer
+            case [first, _, _]:
+                stack = cv2.merge([*layers, first])
+            case _:
+                stack = cv2.merge(layers)
         if self.bend is None:
             warped = cv2.warpPerspective(stack, self.homography, size, flags=cv2.INTER_LINEAR)
         else:
@@ -71,7 +77,7 @@ class Warp:
             x, y = cv2.split(cv2.perspectiveTransform(_grid(*size), back))
             columns, rows = self.bend.backward(x, y)
             warped = cv2.remap(stack, columns, rows, cv2.INTER_LINEAR)
-        return list(cv2.split(warped))[: len(layers)]
+        return [warped] if warped.ndim == 2 else list(cv2.split(warped))[: len(layers)]
 
     def forward(self, points: Points) -> Points:
         """Map points of the mask to the picture."""
