@@ -18,8 +18,9 @@ MemoryKeyValue = tuple[
     Float[Tensor, "batch kv_heads tokens head_size"],
     Float[Tensor, "batch kv_heads tokens head_size"],
 ]
-PrefixKeyValue = tuple[  # `_`: the prefix grows from `past` to what is returned
-    Float[Tensor, "batch kv_heads _ head_size"], Float[Tensor, "batch kv_heads _ head_size"]
+PrefixKeyValue = tuple[
+    Float[Tensor, "batch kv_heads most_steps head_size"],
+    Float[Tensor, "batch kv_heads most_steps head_size"],
 ]
 
 
@@ -82,10 +83,17 @@ class Attention(nn.Module):
         The weights are computed only when asked for; the fused kernel does not give them.
         """
         batch, steps, hidden = inputs.shape
-        query = self.query(inputs).view(batch, steps, self.num_heads, self.head_size)
-        query = query.transpose(1, 2)  # batch, heads, steps, head_size
         shares = self.num_heads // self.num_kv_heads
-        key, value = (part.repeat_interleave(shares, dim=1) for part in key_value)
+        query = self.query(inputs).view(batch, steps, self.num_kv_heads, shares, self.head_size)
+        query = query.permute(0, 2, 3, 1, 4)  # batch, kv_heads, shares, steps, head_size
+        key, value = key_value
+        # Heads that share keys are but more queries of them, so that no key is copied; where each
+        # query sees other keys than the next, that does not hold.
+        if is_causal:
+            query = query.flatten(1, 2)
+            key, value = (part.repeat_interleave(shares, dim=1) for part in key_value)
+        else:
+            query = query.flatten(2, 3)
         weights = None
         if with_weights:
             scores = query @ key.transpose(-1, -2) / math.sqrt(self.head_size)
@@ -93,6 +101,7 @@ class Attention(nn.Module):
                 scores = scores.masked_fill(~mask, float("-inf"))
             weights = scores.softmax(dim=-1)
             attended = weights @ value
+            weights = weights.view(batch, self.num_heads, steps, -1)
         else:
             attended = F.scaled_dot_product_attention(
                 query,
@@ -102,20 +111,26 @@ class Attention(nn.Module):
                 dropout_p=self.dropout if self.training else 0.0,
                 is_causal=is_causal,
             )
-        merged = attended.transpose(1, 2).reshape(batch, steps, hidden)
-        return self.output(merged), weights
+        heads = attended.reshape(batch, self.num_heads, steps, self.head_size)
+        return self.output(heads.transpose(1, 2).reshape(batch, steps, hidden)), weights
 
 
 @dataclass
 class DecoderCache:
-    """What a decoding step need not compute again."""
+    """What a decoding step need not compute again; row by row of the batch."""
 
     memory: list[MemoryKeyValue]
-    """Keys and values of the image, one per layer; fixed."""
-    past: list[PrefixKeyValue | None]
-    """Keys and values of the characters so far, one per layer; grows by one a step."""
+    """Keys and values of the image, one pair per layer."""
     memory_mask: Bool[Tensor, "batch 1 1 tokens"]
     """True where a token may be attended to."""
+    past: list[PrefixKeyValue]
+    """Room for keys and values of all characters, one pair per layer; none for whole prefixes."""
+
+    def select(self, rows: Int[Tensor, " kept"]) -> None:
+        """Keep these rows, in this order; one may come several times."""
+        self.memory = [(key[rows], value[rows]) for key, value in self.memory]
+        self.past = [(key[rows], value[rows]) for key, value in self.past]
+        self.memory_mask = self.memory_mask[rows]
 
 
 class DecoderLayer(nn.Module):
@@ -145,31 +160,31 @@ class DecoderLayer(nn.Module):
         memory_mask: Bool[Tensor, "batch 1 1 tokens"],
         *,
         past: PrefixKeyValue | None = None,
+        position: int = 0,
         with_weights: bool = False,
     ) -> tuple[
-        Float[Tensor, "batch steps hidden"],
-        PrefixKeyValue,
-        Float[Tensor, "batch heads steps tokens"] | None,
+        Float[Tensor, "batch steps hidden"], Float[Tensor, "batch heads steps tokens"] | None
     ]:
-        """Return the output, the keys and values so far, and the weights over the image.
+        """Return the output, and the weights over the image.
 
-        Without `past`, `inputs` is a whole prefix and is masked causally; with it, one new step.
+        Without `past`, `inputs` is a whole prefix and is masked causally; with it, the one new step
+        at `position`, whose keys and values are written there.
         """
         normed = self.self_norm(inputs)
-        key_value = self.self_attention.project(normed)
+        key, value = self.self_attention.project(normed)
         if past is not None:
-            key_value = (
-                torch.cat([past[0], key_value[0]], dim=2),
-                torch.cat([past[1], key_value[1]], dim=2),
-            )
-        attended, _ = self.self_attention(normed, key_value, is_causal=past is None)
+            keys, values = past
+            keys[:, :, position : position + 1] = key
+            values[:, :, position : position + 1] = value
+            key, value = keys[:, :, : position + 1], values[:, :, : position + 1]
+        attended, _ = self.self_attention(normed, (key, value), is_causal=past is None)
         inputs = inputs + self.dropout(attended)
         attended, weights = self.cross_attention(
             self.cross_norm(inputs), memory, mask=memory_mask, with_weights=with_weights
         )
         inputs = inputs + self.dropout(attended)
         inputs = inputs + self.dropout(self.feed_forward(inputs))
-        return inputs, key_value, weights
+        return inputs, weights
 
 
 class TransformerDecoder(nn.Module):
@@ -211,14 +226,25 @@ class TransformerDecoder(nn.Module):
         self,
         memory: Float[Tensor, "batch tokens hidden"],
         is_padding: Bool[Tensor, "batch tokens"],
+        *,
+        num_steps: int = 0,
     ) -> DecoderCache:
-        """Project the image once, for all steps and layers."""
+        """Project the image once, for all steps and layers.
+
+        `num_steps` is the number of characters that will be fed one by one; 0: whole prefixes.
+        """
+        layers = [self._layer(i) for i in range(len(self.layers))]
+        attention = layers[0].self_attention
+        shape = (len(memory), attention.num_kv_heads, num_steps, attention.head_size)
+        projected = [layer.cross_attention.project(memory) for layer in layers]
         return DecoderCache(
-            memory=[
-                self._layer(i).cross_attention.project(memory) for i in range(len(self.layers))
-            ],
-            past=[None] * len(self.layers),
+            memory=[(key.contiguous(), value.contiguous()) for key, value in projected],
             memory_mask=~is_padding[:, None, None, :],
+            past=[
+                (projected[0][0].new_empty(shape), projected[0][0].new_empty(shape))
+                for _ in layers
+                if num_steps
+            ],
         )
 
     def forward(
@@ -235,10 +261,9 @@ class TransformerDecoder(nn.Module):
         """Return the logits of the next character after each of `class_ids`.
 
         Args:
-            class_ids: A whole prefix (`position` 0) or the one newest character.
-            cache: Of `start`; its `past` is extended when `position` goes on where it ends, and
-                left alone by a whole prefix in training.
-            position: Number of characters already in `cache.past`.
+            class_ids: A whole prefix, or, where the cache has room for them, the newest character.
+            cache: Of `start`.
+            position: Number of characters before `class_ids`, all in the cache.
             with_weights: Also return the cross-attention weights.
         """
         steps = class_ids.shape[1]
@@ -246,11 +271,12 @@ class TransformerDecoder(nn.Module):
         hidden = self.dropout(self.embedding(class_ids) * self.scale + codes)
         collected = []
         for i in range(len(self.layers)):
-            hidden, cache.past[i], weights = self._layer(i)(
+            hidden, weights = self._layer(i)(
                 hidden,
                 cache.memory[i],
                 cache.memory_mask,
-                past=cache.past[i] if position else None,
+                past=cache.past[i] if cache.past else None,
+                position=position,
                 with_weights=with_weights,
             )
             collected.append(weights)

@@ -1,5 +1,6 @@
 """The main family: a ResNet encoder, a Transformer decoder, and a CTC head beside it."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -20,7 +21,7 @@ from ocr_model.decoding.autoregressive import decode_greedily
 from ocr_model.decoding.ctc import ctc_losses, decode_ctc
 from ocr_model.decoding.readings import Readings
 from ocr_model.image import ImageGeometry
-from ocr_model.models.attention import TransformerDecoder, sinusoidal_positions_2d
+from ocr_model.models.attention import DecoderCache, TransformerDecoder, sinusoidal_positions_2d
 from ocr_model.models.backbones import (
     ResNetBackbone,
     ResNetName,
@@ -183,11 +184,9 @@ class ResNetTransformer(RecognizerModel):
         decoder = self._require_decoder()
         max_chars = min(max_chars, decoder.max_steps - 1)
         memory = self._memory(features)
-        cache = decoder.start(memory, features.is_padding)
+        cache = decoder.start(memory, features.is_padding, num_steps=max_chars + 1)
         return decode_greedily(
-            lambda ids, position: decoder(
-                ids, cache, position=position, with_weights=with_attention
-            ),
+            CachedWriter(decoder, cache, with_attention),
             batch_size=len(memory),
             max_chars=max_chars,
             device=memory.device,
@@ -236,6 +235,28 @@ class ResNetTransformer(RecognizerModel):
         if self.decoder is None:
             raise ValueError("this model was built without a decoder (decoder_weight is 0)")
         return self.decoder
+
+
+@dataclass
+class CachedWriter:
+    """Writes with what earlier steps have computed."""
+
+    decoder: TransformerDecoder
+    cache: DecoderCache
+    with_attention: bool
+
+    def step(
+        self, newest: Int[Tensor, "rows 1"], position: int
+    ) -> tuple[Float[Tensor, "rows classes"], Float[Tensor, "rows layers heads tokens"] | None]:
+        """Take the newest characters in."""
+        logits, weights = self.decoder(
+            newest, self.cache, position=position, with_weights=self.with_attention
+        )
+        return logits[:, 0], None if weights is None else weights[:, :, :, 0]
+
+    def select(self, rows: Int[Tensor, " kept"]) -> None:
+        """Go on with these rows only."""
+        self.cache.select(rows)
 
 
 def _token_mean(

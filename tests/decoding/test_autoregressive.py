@@ -5,34 +5,41 @@ import torch
 from torch import Tensor
 
 from ocr_model.charset import BLANK, EOS, PAD, SOS, SPECIAL_TOKENS, UNK
-from ocr_model.decoding.autoregressive import Step, decode_greedily
+from ocr_model.decoding.autoregressive import decode_greedily
 from ocr_model.decoding.readings import Readings
 
 A, B, C = range(len(SPECIAL_TOKENS), len(SPECIAL_TOKENS) + 3)
 WRITABLE = [EOS, A, B, C]
 
 
-def speaker(words: list[list[int]], probability: float, seen: list[Tensor]) -> Step:
-    """Return a step that spells the words, each class with the given probability."""
+class Speaker:
+    """Spells words, each class with the given probability."""
 
-    def step(newest: Tensor, position: int) -> tuple[Tensor, None]:
-        seen.append(newest.clone())
-        rest = (1 - probability) / (len(WRITABLE) - 1)
-        probabilities = torch.zeros(len(words), 1, C + 1)
-        probabilities[:, :, WRITABLE] = rest
-        for row, word in enumerate(words):
-            probabilities[row, 0, word[position] if position < len(word) else EOS] = probability
-        return probabilities.log(), None
+    def __init__(self, words: list[list[int]], probability: float = 0.9) -> None:
+        self.words, self.probability = words, probability
+        self.seen: list[list[int]] = []
 
-    return step
+    def step(self, newest: Tensor, position: int) -> tuple[Tensor, Tensor]:
+        self.seen.append(newest[:, 0].tolist())
+        rest = (1 - self.probability) / (len(WRITABLE) - 1)
+        probabilities = torch.zeros(len(self.words), C + 1)
+        probabilities[:, WRITABLE] = rest
+        for row, word in enumerate(self.words):
+            chosen = word[position] if position < len(word) else EOS
+            probabilities[row, chosen] = self.probability
+        weights = [float(word[0]) if word else 0.0 for word in self.words]
+        return probabilities.log(), position + torch.tensor(weights)[:, None, None, None]
+
+    def select(self, rows: Tensor) -> None:
+        self.words = [self.words[row] for row in rows.tolist()]
+
+
+CPU = torch.device("cpu")
 
 
 def spell(words: list[list[int]], probability: float = 0.9, max_chars: int = 6) -> Readings:
     return decode_greedily(
-        speaker(words, probability, []),
-        batch_size=len(words),
-        max_chars=max_chars,
-        device=torch.device("cpu"),
+        Speaker(words, probability), batch_size=len(words), max_chars=max_chars, device=CPU
     )
 
 
@@ -64,34 +71,55 @@ def test_every_row_empty_gives_no_columns() -> None:
     assert readings.confidences.tolist() == pytest.approx([0.9, 0.9])
 
 
-def test_each_character_is_fed_back_and_nothing_behind_the_end() -> None:
-    seen: list[Tensor] = []
-    words = [[A, B, C], [B]]
-    decode_greedily(
-        speaker(words, 0.9, seen), batch_size=2, max_chars=6, device=torch.device("cpu")
-    )
-    assert torch.cat(seen, dim=1).tolist() == [[SOS, A, B, C], [SOS, B, PAD, PAD]]
+def test_each_character_is_fed_back_and_rows_that_ended_are_dropped() -> None:
+    speaker = Speaker([[A, B, C, A], [B], [C, C], []])
+    readings = decode_greedily(speaker, batch_size=4, max_chars=6, device=CPU)
+    assert speaker.seen == [[SOS] * 4, [A, B, C], [B, C], [C], [A]]
+    assert readings.num_chars.tolist() == [4, 1, 2, 0]
+    assert readings.confidences.tolist() == pytest.approx([0.9**5, 0.9**2, 0.9**3, 0.9])
 
 
 def test_special_tokens_are_never_written_however_likely() -> None:
-    def step(newest: Tensor, position: int) -> tuple[Tensor, None]:
-        logits = torch.zeros(1, 1, C + 1)
-        logits[..., [PAD, UNK, SOS, BLANK]] = 50.0
-        logits[..., B] = 2.0
-        return logits, None
-
-    readings = decode_greedily(step, batch_size=1, max_chars=3, device=torch.device("cpu"))
+    readings = decode_greedily(Stubborn(), batch_size=1, max_chars=3, device=CPU)
     assert readings.class_ids.tolist() == [[B, B, B]]
     likely = math.exp(2) / (math.exp(2) + 3)
     assert readings.char_confidences[0].tolist() == pytest.approx([likely] * 3)
 
 
-def test_attention_is_kept_for_each_written_character() -> None:
-    def step(newest: Tensor, position: int) -> tuple[Tensor, Tensor]:
-        logits, _ = speaker([[A, B], [C]], 0.9, [])(newest, position)
-        return logits, torch.full((2, 1, 2, 1, 5), float(position))
+def test_only_allowed_characters_are_written() -> None:
+    is_allowed = torch.zeros(C + 1, dtype=torch.bool)
+    is_allowed[[A, C]] = True
+    readings = decode_greedily(
+        Stubborn(), batch_size=1, max_chars=3, device=CPU, is_allowed=is_allowed
+    )
+    assert not torch.isin(readings.class_ids, torch.tensor([B])).any()
+    is_allowed[[A, C]] = False
+    readings = decode_greedily(
+        Stubborn(), batch_size=1, max_chars=3, device=CPU, is_allowed=is_allowed
+    )
+    assert readings.num_chars.tolist() == [0]
+    assert readings.confidences.tolist() == [1]
 
-    readings = decode_greedily(step, batch_size=2, max_chars=6, device=torch.device("cpu"))
+
+class Stubborn:
+    """Wants to write what is not text, and then B."""
+
+    def step(self, newest: Tensor, position: int) -> tuple[Tensor, None]:
+        logits = torch.zeros(len(newest), C + 1)
+        logits[:, [PAD, UNK, SOS, BLANK]] = 50.0
+        logits[:, B] = 2.0
+        return logits, None
+
+    def select(self, rows: Tensor) -> None:
+        pass
+
+
+def test_attention_is_kept_for_each_written_character() -> None:
+    readings = decode_greedily(
+        Speaker([[A, B, A], [C], [B, B]]), batch_size=3, max_chars=6, device=CPU
+    )
     assert readings.attention is not None
-    assert readings.attention.shape == (2, 1, 2, 2, 5)
-    assert readings.attention[0, 0, 0, :, 0].tolist() == [0, 1]
+    assert readings.attention.shape == (3, 1, 1, 3, 1)
+    assert readings.attention[0].flatten().tolist() == [A, A + 1, A + 2]
+    assert readings.attention[1].flatten().tolist()[:1] == [C]
+    assert readings.attention[2].flatten().tolist()[:2] == [B, B + 1]

@@ -1,11 +1,14 @@
+from dataclasses import dataclass, field
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from ocr_model.charset import BLANK, EOS, PAD, SOS, UNK
-from ocr_model.decoding.autoregressive import decode_greedily
+from ocr_model.decoding.autoregressive import Writer, decode_greedily
 from ocr_model.errors import ConfigError
 from ocr_model.models.attention import Attention, TransformerDecoder, sinusoidal_positions_2d
+from ocr_model.models.resnet_transformer import CachedWriter
 
 HIDDEN, HEADS, CLASSES, TOKENS = 32, 4, 17, 11
 
@@ -109,34 +112,80 @@ def test_cross_attention_weights_sum_to_one_over_what_is_picture() -> None:
     assert not weights.movedim(-1, 1)[is_padding].any()
 
 
+@dataclass
+class PlainWriter:
+    """Decodes the whole prefix anew for every character."""
+
+    decoder: TransformerDecoder
+    memory: Tensor
+    is_padding: Tensor
+    prefix: Tensor
+    num_rows: list[int] = field(default_factory=list)
+
+    def step(self, newest: Tensor, position: int) -> tuple[Tensor, None]:
+        self.prefix = torch.cat([self.prefix, newest], dim=1)
+        assert self.prefix.shape[1] == position + 1
+        self.num_rows.append(len(newest))
+        logits, _ = self.decoder(self.prefix, self.decoder.start(self.memory, self.is_padding))
+        return logits[:, -1], None
+
+    def select(self, rows: Tensor) -> None:
+        self.memory, self.is_padding = self.memory[rows], self.is_padding[rows]
+        self.prefix = self.prefix[rows]
+
+
+@dataclass
+class Ending:
+    """Makes each row end at a length."""
+
+    writer: Writer
+    lengths: Tensor
+
+    def step(self, newest: Tensor, position: int) -> tuple[Tensor, Tensor | None]:
+        logits, weights = self.writer.step(newest, position)
+        logits[self.lengths == position, EOS] += 20
+        return logits, weights
+
+    def select(self, rows: Tensor) -> None:
+        self.writer.select(rows)
+        self.lengths = self.lengths[rows]
+
+
+@pytest.mark.parametrize("with_attention", [False, True])
 @pytest.mark.parametrize("num_kv_heads", [4, 2, 1])
-def test_decoding_with_the_cache_equals_decoding_the_whole_prefix_anew(num_kv_heads: int) -> None:
-    decoder = build_decoder(num_kv_heads)
-    memory, is_padding = draw_memory()
-    cache = decoder.start(memory, is_padding)
-    prefix = torch.zeros(3, 0, dtype=torch.long)
-
-    def step_anew(newest: Tensor, position: int) -> tuple[Tensor, None]:
-        nonlocal prefix
-        prefix = torch.cat([prefix, newest], dim=1)
-        assert prefix.shape[1] == position + 1
-        logits, _ = decoder(prefix, decoder.start(memory, is_padding))
-        return logits[:, -1:], None
-
+def test_decoding_with_the_cache_equals_decoding_the_whole_prefix_anew(
+    num_kv_heads: int, with_attention: bool
+) -> None:
+    batch, decoder = 24, build_decoder(num_kv_heads)
+    memory = torch.randn(batch, TOKENS, HIDDEN, generator=torch.Generator().manual_seed(1))
+    is_padding = torch.arange(TOKENS) >= 1 + torch.arange(batch)[:, None] % TOKENS
+    cache = decoder.start(memory, is_padding, num_steps=10)
+    plain = PlainWriter(decoder, memory, is_padding, torch.zeros(batch, 0, dtype=torch.long))
     with torch.no_grad():
-        cached = decode_greedily(
-            lambda ids, position: decoder(ids, cache, position=position),
-            batch_size=3,
-            max_chars=9,
-            device=memory.device,
+        cached, anew = (
+            decode_greedily(
+                Ending(writer, torch.arange(batch) % 8),
+                batch_size=batch,
+                max_chars=9,
+                device=memory.device,
+            )
+            for writer in (CachedWriter(decoder, cache, with_attention), plain)
         )
-        anew = decode_greedily(step_anew, batch_size=3, max_chars=9, device=memory.device)
-    assert cached.num_chars.max() > 2
+    assert (cached.num_chars <= torch.arange(batch) % 8).all()
+    assert len(cached.class_ids.unique()) > 3
+    assert plain.num_rows[0] == batch
+    assert plain.num_rows[-1] < batch / 2  # rows that had ended were dropped
     assert torch.equal(cached.class_ids, anew.class_ids)
     assert torch.allclose(cached.char_confidences, anew.char_confidences, atol=1e-5)
     assert torch.allclose(cached.confidences, anew.confidences, rtol=1e-4)
     assert not torch.isin(cached.class_ids, torch.tensor([UNK, SOS, EOS, BLANK])).any()
     assert ((cached.class_ids != PAD).sum(1) == cached.num_chars).all()
+    if cached.attention is not None:
+        is_written = (cached.class_ids != PAD)[:, None, None]
+        sums = cached.attention.sum(-1)
+        assert torch.allclose(sums[is_written.expand_as(sums)], torch.ones(()), atol=1e-5)
+        assert not cached.attention.movedim(-1, 1)[is_padding].any()
+    assert (cached.attention is None) != with_attention
 
 
 def test_every_place_of_the_map_has_a_code_of_its_own() -> None:
