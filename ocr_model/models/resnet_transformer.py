@@ -181,16 +181,20 @@ class ResNetTransformer(RecognizerModel):
         """Read with the configured head."""
         if self.config.decode_with == "ctc":
             return decode_ctc(self._columns(features), max_chars)
-        decoder = self._require_decoder()
-        max_chars = min(max_chars, decoder.max_steps - 1)
-        memory = self._memory(features)
-        cache = decoder.start(memory, features.is_padding, num_steps=max_chars + 1)
+        writer = self.start_writing(features, with_attention=with_attention)
         return decode_greedily(
-            CachedWriter(decoder, cache, with_attention),
-            batch_size=len(memory),
-            max_chars=max_chars,
-            device=memory.device,
+            writer,
+            batch_size=len(features.tokens),
+            max_chars=min(max_chars, self._require_decoder().max_steps - 1),
+            device=features.tokens.device,
         )
+
+    def start_writing(self, features: Features, *, with_attention: bool = False) -> "CachedWriter":
+        """Return the decoder, ready for the first step."""
+        decoder = self._require_decoder()
+        memory = self._memory(features)
+        cache = decoder.start(memory, features.is_padding, num_steps=decoder.max_steps)
+        return CachedWriter(decoder, cache, with_attention)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Return the ResNet's parameters."""
