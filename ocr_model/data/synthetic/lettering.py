@@ -23,8 +23,6 @@ class Lettering:
     """Left, top, right, bottom of each character's ink; of a space, its advance and x-height."""
     ink_box: tuple[int, int, int, int]
     """Left, top, right, bottom of all ink."""
-    baseline: int
-    """Row of the mask."""
 
 
 def set_text(face: Face, text: str, *, tracking: float = 0.0, margin: int = 0) -> Lettering:
@@ -72,7 +70,7 @@ def set_text(face: Face, text: str, *, tracking: float = 0.0, margin: int = 0) -
         ink = glyph.ink
         boxes += (x + ink[0], y + ink[1], x + ink[2], y + ink[3])
     ink_box = (margin, margin, mask.shape[1] - margin, mask.shape[0] - margin)
-    return Lettering(mask, np.array(boxes, np.float32).reshape(-1, 4), ink_box, margin - top)
+    return Lettering(mask, np.array(boxes, np.float32).reshape(-1, 4), ink_box)
 
 
 def change_weight(mask: Mask, amount: float) -> Mask:

@@ -23,11 +23,6 @@ class PageWord:
     """Of lines that are read together: a paragraph, a field, a table, a sign."""
 
 
-def corners_of(boxes: Float32[np.ndarray, "boxes 4"]) -> Float32[np.ndarray, "boxes 4 2"]:
-    """Return the corners of boxes of left, top, right, bottom."""
-    return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
-
-
 def is_inside(quads: Float32[np.ndarray, "chars 4 2"], height: int, width: int) -> bool:
     """Say whether all quads are inside of a picture, from edge to edge."""
     return bool((quads >= 0).all() and (quads <= (width, height)).all())

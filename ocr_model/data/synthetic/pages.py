@@ -20,12 +20,13 @@ from ocr_model.data.synthetic.fonts import FontsConfig, load_fonts
 from ocr_model.data.synthetic.forms import lay_form
 from ocr_model.data.synthetic.layouts import Setting, lay_text
 from ocr_model.data.synthetic.page_faces import PageFaces
-from ocr_model.data.synthetic.page_words import PageWord, corners_of, is_inside
+from ocr_model.data.synthetic.page_words import PageWord, is_inside
 from ocr_model.data.synthetic.paper import PaperConfig, View, draw_view, look_at, print_sheet
 from ocr_model.data.synthetic.receipts import lay_receipt
 from ocr_model.data.synthetic.scenes import SceneConfig, draw_scene
 from ocr_model.data.synthetic.sheets import PlacedWord, Sheet
 from ocr_model.data.synthetic.tables import lay_tables
+from ocr_model.data.synthetic.warp import corners_of
 from ocr_model.data.synthetic.wording import Wording, load_texts
 from ocr_model.data.synthetic.words import LexiconConfig
 from ocr_model.image import Pixels

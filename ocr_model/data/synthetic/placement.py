@@ -8,10 +8,10 @@ from jaxtyping import Float32, Float64, UInt8
 from pydantic import Field
 
 from ocr_model.config import Config
-from ocr_model.data.draws import Number, between, happens
-from ocr_model.data.synthetic.page_words import Quad, corners_of
+from ocr_model.data.draws import Number, between
+from ocr_model.data.synthetic.page_words import Quad
 from ocr_model.data.synthetic.stages import CurveConfig
-from ocr_model.data.synthetic.warp import Bend, Homography, rim
+from ocr_model.data.synthetic.warp import Bend, Homography, corners_of, rim
 
 GRID = 4
 """Pixels of a cell of the map of what is taken."""
@@ -97,7 +97,7 @@ def place_panel(
     Returns:
         None where there is no room.
     """
-    bend = _draw_bend(ink_box, config.curve, rng) if is_one_line else None
+    bend = config.curve.draw(ink_box, rng) if is_one_line else None
     edge = rim(ink_box, 2 if bend is None else 9)
     if bend is not None:
         edge = bend.forward(edge)
@@ -127,19 +127,6 @@ def _bounds(board: Quad, size: tuple[int, int]) -> tuple[int, int, int, int]:
         min(side, int(edge + reach) + 1) for edge, side in zip(high, size[::-1], strict=True)
     )
     return left, top, right, bottom
-
-
-def _draw_bend(
-    ink_box: tuple[float, float, float, float], config: CurveConfig, rng: np.random.Generator
-) -> Bend | None:
-    left, top, right, bottom = ink_box
-    if not config.degrees or not happens(rng, config.probability):
-        return None
-    degrees = max(2.0, between(rng, 0, config.degrees))
-    # A bowl needs room above: short words on a narrow arc would overlap themselves.
-    angle = min(np.radians(degrees), 0.8 * (right - left) / (bottom - top))
-    radius = (right - left) / angle * (1 if happens(rng, 0.5) else -1)
-    return Bend((left + right) / 2, (top + bottom) / 2, float(radius))
 
 
 def _draw_corners(

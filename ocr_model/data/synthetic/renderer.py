@@ -9,7 +9,7 @@ and every character's place is known.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -30,16 +30,15 @@ from ocr_model.data.synthetic.colours import (
     tone_of,
 )
 from ocr_model.data.synthetic.degrade import degrade
-from ocr_model.data.synthetic.fonts import EM_PIXELS, FontCatalog, Mask, load_fonts
-from ocr_model.data.synthetic.lettering import (
-    Lettering,
-    cast_shadow,
-    change_weight,
-    outline,
-    set_text,
+from ocr_model.data.synthetic.fonts import FontCatalog, Mask, load_fonts
+from ocr_model.data.synthetic.lettering import Lettering, set_text
+from ocr_model.data.synthetic.stages import (
+    LAYER_MARGIN,
+    DistortionConfig,
+    RendererConfig,
+    draw_layers,
 )
-from ocr_model.data.synthetic.stages import LAYER_MARGIN, DistortionConfig, RendererConfig
-from ocr_model.data.synthetic.warp import Bend, Warp, rim
+from ocr_model.data.synthetic.warp import Warp, corners_of, rim
 from ocr_model.errors import DatasetError
 from ocr_model.image import Pixels
 
@@ -80,11 +79,12 @@ class WordRenderer:
         # Easy and hard words are mixed: evenly hard ones teach a new network nothing for long.
         hardness = self.config.difficulty * float(rng.random())
         lettering = self._letter(text, rng)
-        layers = self._layers(lettering.mask, rng)
+        layers = draw_layers(lettering.mask, self.config.border, self.config.shadow, rng)
         warp = self._draw_warp(lettering, hardness, rng)
         pixels = self._paint(warp.apply(layers), hardness, rng)
         pixels = degrade(pixels, self.config.degrade, rng, strength=hardness)
-        return RenderedWord(pixels, _quads(lettering.char_boxes, warp))
+        corners = corners_of(lettering.char_boxes).reshape(-1, 2)
+        return RenderedWord(pixels, warp.forward(corners).reshape(-1, 4, 2))
 
     def _letter(self, text: str, rng: np.random.Generator) -> Lettering:
         face = self.fonts.draw_face(text, rng)
@@ -92,39 +92,14 @@ class WordRenderer:
             raise DatasetError(
                 f"none of {self.fonts.num_faces} fonts has all characters of {text!r}"
             )
-        tracking = 0.0
-        if happens(rng, self.config.tracking.probability):
-            low, high = self.config.tracking.tightest, self.config.tracking.widest
-            # Most signs are set tight: the square favours small amounts.
-            tracking = EM_PIXELS * (low + (high - low) * float(rng.random()) ** 2)
+        tracking = self.config.tracking.draw(rng)
         lettering = set_text(face, text, tracking=tracking, margin=LAYER_MARGIN)
-        if happens(rng, self.config.weight.probability):
-            amount = between(rng, -1, 1) * self.config.weight.amount
-            mask = change_weight(lettering.mask, amount)
-            lettering = Lettering(mask, lettering.char_boxes, lettering.ink_box, lettering.baseline)
-        return lettering
-
-    def _layers(self, ink: Mask, rng: np.random.Generator) -> list[Mask]:
-        """Return ink, border and shadow, as far as they are there; the ink comes first."""
-        config, layers = self.config, [ink]
-        outer = ink
-        if config.border.pixels and happens(rng, config.border.probability):
-            outer = outline(ink, 1 + whole(rng, config.border.pixels))
-            layers.append(outer)
-        if config.shadow.pixels and happens(rng, config.shadow.probability):
-            layers.append(cast_shadow(outer, config.shadow.pixels, rng))
-        return layers
+        return replace(lettering, mask=self.config.weight.change(lettering.mask, rng))
 
     def _draw_warp(self, lettering: Lettering, hardness: float, rng: np.random.Generator) -> Warp:
         config = self.config
         left, top, right, bottom = lettering.ink_box
-        bend = None
-        if config.curve.degrees and happens(rng, config.curve.probability):
-            degrees = max(2.0, hardness * config.curve.degrees)
-            # A bowl needs room above: short words on a narrow arc would overlap themselves.
-            angle = min(np.radians(degrees), 0.8 * (right - left) / (bottom - top))
-            radius = (right - left) / angle * (1 if happens(rng, 0.5) else -1)
-            bend = Bend((left + right) / 2, (top + bottom) / 2, radius)
+        bend = config.curve.draw(lettering.ink_box, rng, hardness=hardness)
         edge = None
         if bend is not None:
             edge = bend.forward(rim(lettering.ink_box, 9))
@@ -239,8 +214,3 @@ def _draw_clutter(picture: Pixels, ink: Colour, rng: np.random.Generator) -> Non
                 for x in range(whole(rng, height), width, max(4, height // 3)):
                     reach = int(between(rng, 0.02, 0.12) * height)
                     cv2.line(picture, (x, y - reach), (x, y + reach), tone, thickness)
-
-
-def _quads(boxes: Float32[np.ndarray, "chars 4"], warp: Warp) -> Float32[np.ndarray, "chars 4 2"]:
-    corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
-    return warp.forward(corners).reshape(-1, 4, 2)

@@ -12,15 +12,9 @@ from ocr_model.data.draws import Range, between, happens, pick, whole
 from ocr_model.data.synthetic.backdrops import draw_backdrop
 from ocr_model.data.synthetic.colours import Colour, Surface, draw_colours, draw_surface, lay_over
 from ocr_model.data.synthetic.fonts import EM_PIXELS, Face, Mask
-from ocr_model.data.synthetic.lettering import (
-    Lettering,
-    cast_shadow,
-    change_weight,
-    outline,
-    set_text,
-)
+from ocr_model.data.synthetic.lettering import Lettering, set_text
 from ocr_model.data.synthetic.page_faces import PageFaces
-from ocr_model.data.synthetic.page_words import PageWord, corners_of
+from ocr_model.data.synthetic.page_words import PageWord
 from ocr_model.data.synthetic.paper import of_pixels
 from ocr_model.data.synthetic.placement import (
     GRID,
@@ -34,9 +28,10 @@ from ocr_model.data.synthetic.stages import (
     LayerConfig,
     TrackingConfig,
     WeightConfig,
+    draw_layers,
 )
 from ocr_model.data.synthetic.typesetting import x_height
-from ocr_model.data.synthetic.warp import Warp
+from ocr_model.data.synthetic.warp import Warp, corners_of
 from ocr_model.data.synthetic.wording import Wording
 from ocr_model.image import Pixels
 
@@ -128,21 +123,11 @@ def _set_panel(
     face: Face, wording: Wording, config: SceneConfig, rng: np.random.Generator
 ) -> _Panel:
     """Set one to three lines, and draw what is around their letters."""
-    tracking = 0.0
-    if happens(rng, config.tracking.probability):
-        low, high = config.tracking.tightest, config.tracking.widest
-        tracking = EM_PIXELS * (low + (high - low) * float(rng.random()) ** 2)
+    tracking = config.tracking.draw(rng)
     texts = _draw_texts(wording, rng)
     lines = [set_text(face, text, tracking=tracking, margin=LAYER_MARGIN) for text in texts]
     ink, words = _stack(lines, texts, between(rng, 0.15, 0.6), pick(rng, (0.0, 0.5, 0.5, 1.0)))
-    if happens(rng, config.weight.probability):
-        ink = change_weight(ink, between(rng, -1, 1) * config.weight.amount)
-    layers, outer = [ink], ink
-    if config.border.pixels and happens(rng, config.border.probability):
-        outer = outline(ink, 1 + whole(rng, config.border.pixels))
-        layers.append(outer)
-    if config.shadow.pixels and happens(rng, config.shadow.probability):
-        layers.append(cast_shadow(outer, config.shadow.pixels, rng))
+    layers = draw_layers(config.weight.change(ink, rng), config.border, config.shadow, rng)
     boxes = np.concatenate([boxes for _, boxes, _ in words])
     left, top = boxes[:, :2].min(axis=0).tolist()
     right, bottom = boxes[:, 2:].max(axis=0).tolist()

@@ -1,10 +1,16 @@
-"""Settings of the word renderer, stage by stage."""
+"""The stages of the word renderer: their settings, and what they draw of letters."""
 
+import math
+
+import numpy as np
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from ocr_model.config import Config
+from ocr_model.data.draws import Number, between, happens, whole
 from ocr_model.data.synthetic.degrade import DegradeConfig
-from ocr_model.data.synthetic.fonts import FontsConfig
+from ocr_model.data.synthetic.fonts import EM_PIXELS, FontsConfig, Mask
+from ocr_model.data.synthetic.lettering import cast_shadow, change_weight, outline
+from ocr_model.data.synthetic.warp import Bend
 
 LAYER_MARGIN = 10
 """Pixels of a mask around its ink, for borders and shadows."""
@@ -16,6 +22,12 @@ class WeightConfig(Config):
     probability: float = Field(0.4, ge=0, le=1)
     amount: float = Field(0.8, ge=0, le=1)
 
+    def change(self, ink: Mask, rng: np.random.Generator) -> Mask:
+        """Return the ink, perhaps of another weight."""
+        if not happens(rng, self.probability):
+            return ink
+        return change_weight(ink, between(rng, -1, 1) * self.amount)
+
 
 class TrackingConfig(Config):
     """Space between characters beyond the face's own, in em."""
@@ -23,6 +35,15 @@ class TrackingConfig(Config):
     probability: float = Field(0.5, ge=0, le=1)
     tightest: float = Field(-0.04, ge=-0.2, le=0)
     widest: float = Field(0.25, ge=0, le=2)
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """Return pixels at `EM_PIXELS`."""
+        if not happens(rng, self.probability):
+            return 0.0
+        # Most signs are set tight: the square favours small amounts.
+        return EM_PIXELS * (
+            self.tightest + (self.widest - self.tightest) * float(rng.random()) ** 2
+        )
 
 
 class CurveConfig(Config):
@@ -32,6 +53,25 @@ class CurveConfig(Config):
     degrees: NonNegativeFloat = Field(60.0, lt=180)
     """Angle between the first and the last letter of the hardest words."""
 
+    def draw(
+        self,
+        ink_box: tuple[Number, Number, Number, Number],
+        rng: np.random.Generator,
+        *,
+        hardness: float | None = None,
+    ) -> Bend | None:
+        """Return a bend for this share of the angle, or, without one, an even share."""
+        if not self.degrees or not happens(rng, self.probability):
+            return None
+        share = float(rng.random()) if hardness is None else hardness
+        left, top, right, bottom = ink_box
+        # A bowl needs room above: short words on a narrow arc would overlap themselves.
+        most = 0.8 * (right - left) / (bottom - top)
+        radius = (right - left) / min(math.radians(max(2.0, share * self.degrees)), most)
+        if not happens(rng, 0.5):
+            radius = -radius
+        return Bend((left + right) / 2, (top + bottom) / 2, radius)
+
 
 class LayerConfig(Config):
     """A border around the letters, or their shadow."""
@@ -39,6 +79,18 @@ class LayerConfig(Config):
     probability: float = Field(0.2, ge=0, le=1)
     pixels: NonNegativeInt = Field(4, le=LAYER_MARGIN)
     """Largest width or distance, where capitals are 34 pixels high."""
+
+
+def draw_layers(
+    ink: Mask, border: LayerConfig, shadow: LayerConfig, rng: np.random.Generator
+) -> list[Mask]:
+    """Return ink, border and shadow, as far as they are there; the ink comes first."""
+    layers = [ink]
+    if border.pixels and happens(rng, border.probability):
+        layers.append(outline(ink, 1 + whole(rng, border.pixels)))
+    if shadow.pixels and happens(rng, shadow.probability):
+        layers.append(cast_shadow(layers[-1], shadow.pixels, rng))
+    return layers
 
 
 class DistortionConfig(Config):

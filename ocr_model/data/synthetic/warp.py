@@ -92,6 +92,11 @@ def _points(x: np.ndarray, y: np.ndarray) -> Points:
     return points
 
 
+def corners_of(boxes: Float32[np.ndarray, "boxes 4"]) -> Float32[np.ndarray, "boxes 4 2"]:
+    """Return the corners of boxes of left, top, right, bottom."""
+    return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+
+
 def rim(box: tuple[Number, Number, Number, Number], num_points: int) -> Points:
     """Return points along the upper and lower edge of a box."""
     left, top, right, bottom = box
