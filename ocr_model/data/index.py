@@ -75,8 +75,10 @@ def index_dataset(
         parallel_map: Runs the scan of fragments, the one slow part, on threads or a cluster.
 
     Raises:
+        ConfigError: Texts are drawn that the normalisation takes out of their labels.
         DatasetError: A subset is missing or empty, or every label was dropped.
     """
+    _require_kept_characters(source, text)
     scan = partial(scan_fragment, text=text, num_columns=num_columns, source=source)
     fragments, own = source.fragments("train"), source.fragments("validation")
     is_shared = source.validation_fraction > 0  # both subsets come from the same rows
@@ -108,6 +110,17 @@ def index_dataset(
     characters = reports["train"].characters.keys() | set(alphabet)
     charset = Charset("".join(sorted(characters)))
     return DatasetIndex(train[0], validation[0], charset, reports)
+
+
+def _require_kept_characters(source: SourceConfig, text: TextConfig) -> None:
+    """Refuse what is drawn but not taught: labels would be shorter than planned, or empty."""
+    kept = {c: c.isspace() or normalize(c, text.normalization) for c in source.alphabet}
+    lost = "".join(c for c in kept if not kept[c])
+    if lost:
+        raise ConfigError(
+            f"data.lexicon draws {lost!r}, which text.normalization={text.normalization.value} "
+            "takes out of labels: set text.normalization to printable or unicode, or draw others"
+        )
 
 
 def _emptiness(report: SubsetReport, source: SourceConfig) -> str:

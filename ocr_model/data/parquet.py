@@ -159,7 +159,8 @@ def _row_groups(uri: str, columns: tuple[str, str]) -> list[Fragment]:
 def _open(uri: str) -> pq.ParquetFile:
     filesystem, path = filesystem_of(uri)
     try:
-        return pq.ParquetFile(filesystem.open_input_file(path), pre_buffer=True)
+        opened = filesystem.open_input_file(path)
+        return pq.ParquetFile(opened, pre_buffer=True, page_checksum_verification=True)
     except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(f"{uri} is not readable as Parquet: {error}") from error
 

@@ -19,7 +19,7 @@ class MakeDatasetConfig(Config):
     data: DataConfig = SyntheticSource(validation_limit=None)
     """Any source. Unlike training, all validation rows are taken where data.validation_limit does
     not say otherwise."""
-    output: str = "runs/dataset"
+    output: str = Field("runs/dataset", min_length=1)
     """Folder or bucket prefix of the new dataset; the same command goes on in a begun one."""
     subset: Literal["all", "train", "validation"] = "all"
     rows_per_shard: PositiveInt = 5_000

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from ocr_model.charset import normalize
 from ocr_model.config import Config
+from ocr_model.data.curriculum import weakened
 from ocr_model.data.fragments import Fragment, Rows, Sample
 from ocr_model.data.labels import scan_fragment
 from ocr_model.data.loading import distort
@@ -22,7 +23,7 @@ from ocr_model.visualize import draw_versions
 class SheetConfig(Config):
     """What the sheet shows and where it goes."""
 
-    output: str = "runs/preview.png"
+    output: str = Field("runs/preview.png", min_length=1)
     num_words: PositiveInt = 8
     num_versions: PositiveInt = 5
     """Version k of a stored word is what epoch k trains on."""
@@ -103,13 +104,10 @@ def _versions(config: PreviewConfig, fragment: Fragment, row: int, sample: Sampl
         pixels = decode_image(sample.image)
     except ImageError as error:
         return WordVersions(label, None, [], str(error))
-    versions = [
-        distort(
-            pixels,
-            config.image,
-            config.augmentation,
-            (config.training.seed, epoch, fragment.key, row),
-        )[0]
-        for epoch in range(config.preview.num_versions)
-    ]
+    versions = []
+    for epoch in range(config.preview.num_versions):
+        strength = config.curriculum.strength(epoch, config.training.epochs)
+        augmentation = weakened(config.augmentation, strength)
+        key = (config.training.seed, epoch, fragment.key, row)
+        versions.append(distort(pixels, config.image, augmentation, key)[0])
     return WordVersions(label, pixels, versions)

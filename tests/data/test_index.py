@@ -12,7 +12,7 @@ from ocr_model.data.index import index_dataset, index_for_evaluation
 from ocr_model.data.labels import TextConfig
 from ocr_model.data.sources import ParquetSource
 from ocr_model.data.synthetic.source import SyntheticSource
-from ocr_model.errors import DatasetError
+from ocr_model.errors import ConfigError, DatasetError
 
 Writer = Callable[..., ParquetSource]
 
@@ -279,3 +279,18 @@ def test_rendered_words_are_indexed_without_being_rendered() -> None:
     index = index_dataset(source, TextConfig())
     assert [len(rows) for rows in index.train.rows] == [1000, 500]
     assert index.validation.num_rows == 20
+
+
+@pytest.mark.parametrize(
+    ("lexicon", "lost"),
+    [({"shares": {"price": 1}}, r"\$"), ({"languages": ["en", "ru"]}, "а"), ({}, "")],
+)
+def test_rendered_texts_that_would_lose_characters_are_refused(
+    lexicon: dict[str, object], lost: str
+) -> None:
+    source = SyntheticSource.model_validate({"num_words": 200, "lexicon": lexicon})
+    text = TextConfig(normalization=Normalization.ALPHANUMERIC)
+    if lost:
+        with pytest.raises(ConfigError, match=f"draws '.*{lost}.*text.normalization=alphanumeric"):
+            index_dataset(source, text)
+    assert index_dataset(source, TextConfig(normalization=Normalization.UNICODE)).train.num_rows

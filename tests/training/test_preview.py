@@ -7,6 +7,7 @@ import pytest
 from ocr_model.config import load_config
 from ocr_model.data.index import index_dataset
 from ocr_model.errors import ConfigError, DatasetError
+from ocr_model.image import ImageGeometry, fit_image
 from ocr_model.training import preview
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.local_data import build_local_data
@@ -61,6 +62,15 @@ def test_versions_are_what_the_epochs_of_training_see(
         assert len(common) >= 4  # the rest of under one batch waits for another epoch
         for version, image in common:
             np.testing.assert_array_equal(version, image)
+
+
+def test_a_curriculum_weakens_the_first_versions(tmp_path: Path, drawn: Drawn) -> None:
+    curriculum = ["curriculum.name=easy_first", "curriculum.start_strength=0"]
+    write_preview(_config(tmp_path / "a.png", *curriculum))
+    for _, (original, first, *_, last) in drawn:
+        undistorted, _ = fit_image(original, ImageGeometry())
+        np.testing.assert_array_equal(first, undistorted)
+        assert (last != undistorted).any()
 
 
 def test_words_set_apart_for_validation_are_not_shown(

@@ -195,9 +195,8 @@ def load_fonts(config: FontsConfig) -> FontCatalog:
         if not found:
             raise ConfigError(f"fonts.folders: {folder} has no .ttf or .otf file")
         paths += found
-    by_stem: dict[
-        str, Path
-    ] = {}  # the same face may be found twice, as .otf and .ttf, or installed
+    # The same face may be found twice, as .otf and .ttf, or installed.
+    by_stem: dict[str, Path] = {}
     for path in sorted(paths, key=lambda path: (path.suffix.lower(), path.name), reverse=True):
         if path.suffix.lower() in _ENDINGS and not path.stem.startswith(_UNFIT):
             by_stem.setdefault(path.stem, path)

@@ -27,7 +27,8 @@ def words_of_file(path: str) -> tuple[str, ...]:
     try:
         lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"lexicon.path {path}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"data.lexicon.path {path}: {reason}") from error
     return _tidied(lines)
 
 

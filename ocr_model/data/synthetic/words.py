@@ -17,6 +17,7 @@ from ocr_model.errors import ConfigError
 LONGEST = 32
 _VALIDATION_SHARE = 10  # one text in this many is never trained on
 _TRIES = 200
+_SHORTEST_SPLIT = 3  # characters; of ten digits one would never be trained on
 _OF_WORDS = ("word", "phrase", "address")  # their words are split, not the texts
 _DOMAINS = ("com", "org", "net", "de", "co.uk", "io", "fr")
 _MARKS_BEHIND = (".", ",", "!", "?", ":", ";", "...", "'s", "%", "*")
@@ -74,7 +75,7 @@ class TextSampler:
     """Draws texts. Those of training and of validation have no word in common.
 
     A word belongs to one of the two parts by its letters alone, in whatever case; a text by grammar
-    as a whole.
+    as a whole, from three characters on.
     """
 
     def __init__(self, config: LexiconConfig, fonts: FontCatalog) -> None:
@@ -118,7 +119,7 @@ class TextSampler:
         shares = self._config.shares
         chars = set[str]()
         for word in (*self._words[False], *self._words[True]):
-            chars.update(word, word.upper(), word.capitalize())
+            chars.update(word.lower(), word.upper(), word.capitalize())
         if set(shares.kinds) - {"word", "phrase"}:
             chars.update(string.digits)
         if shares.code or shares.date or shares.serial:
@@ -159,7 +160,8 @@ class TextSampler:
                 text = self._kinds[kind](rng, is_validation)
             if len(text) > self._config.max_chars or (like and len(text) != len(like)):
                 continue
-            if kind in _OF_WORDS or is_validation_text(text) == is_validation:
+            is_shared = kind in _OF_WORDS or len(text) < _SHORTEST_SPLIT
+            if is_shared or is_validation_text(text) == is_validation:
                 return text
         if like is not None:
             return like
@@ -183,13 +185,13 @@ class TextSampler:
     def _in_case(self, word: str, rng: np.random.Generator) -> str:
         match self._config.case.draw(rng):
             case "lower":
-                return word
+                return word.lower()
             case "title":
-                return word[:1].upper() + word[1:]
+                return word[:1].upper() + word[1:].lower()
             case "upper":
                 return word.upper()
             case _:
-                return "".join(c.upper() if happens(rng, 0.5) else c for c in word)
+                return "".join(c.upper() if happens(rng, 0.5) else c.lower() for c in word)
 
     def _phrase(self, rng: np.random.Generator, is_validation: bool) -> str:
         words = [self._word(rng, is_validation) for _ in range(2 + whole(rng, 3))]

@@ -1,5 +1,6 @@
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_words_of_training_and_validation_are_never_the_same() -> None:
     sampler = _sampler("shares.phrase=1", "shares.address=0")
     trained = {w.lower() for t in _draw(sampler, 5000) for w in t.split()}
     unseen = {w.lower() for t in _draw(sampler, 5000, is_validation=True) for w in t.split()}
-    assert not trained & unseen
+    assert all(len(text) < 3 and not text.isalpha() for text in trained & unseen)
     assert len(unseen) > 500
 
 
@@ -190,3 +191,28 @@ def test_texts_like_another_have_its_length_and_kind(kind: str) -> None:
 def test_a_kind_that_never_fits_is_an_error() -> None:
     with pytest.raises(ConfigError, match="no text of kind address has at most max_chars=3"):
         _draw(_sampler(*_only("address"), "max_chars=3"), 1)
+
+
+def test_every_short_number_is_trained_on_and_validated() -> None:
+    sampler = _sampler(*_only("number"))
+    for is_validation in (False, True):
+        texts = set(_draw(sampler, 3000, is_validation=is_validation))
+        assert texts >= set("0123456789")
+    long = [
+        {text for text in _draw(sampler, 3000, is_validation=part) if len(text) > 2}
+        for part in (False, True)
+    ]
+    assert long[0].isdisjoint(long[1])
+
+
+@pytest.mark.parametrize(
+    ("case", "form"), [("lower", str.lower), ("title", str.capitalize), ("upper", str.upper)]
+)
+def test_the_case_is_that_asked_for_whatever_the_file_has(
+    case: str, form: Callable[[str], str], tmp_path: Path
+) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(f"HARBOUR{chr(65 + n)}x" for n in range(26)))
+    cases = [f"case.{name}={int(name == case)}" for name in ("lower", "title", "upper", "mixed")]
+    texts = _draw(_sampler(f"path={path}", *_only("word"), *cases), 50)
+    assert texts == [form(text) for text in texts]
