@@ -97,6 +97,10 @@ class AugmentConfig(Config):
                 raise ValueError(f"{name} is {getattr(self, name):g}, at most {most:g}")
         return self
 
+    def eased(self, share: float) -> "AugmentConfig":
+        """Return these settings at a share of their strength."""
+        return self.replace(strength=share * self.strength)
+
     @cached_property
     def scaled(self) -> "AugmentConfig":
         """These settings with the strength worked into every amount."""

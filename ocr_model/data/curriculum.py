@@ -3,13 +3,11 @@
 Pure functions of the epoch, so a resumed run needs no state of theirs.
 """
 
-from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
 from ocr_model.config import Config
-from ocr_model.data.augment import AugmentConfig
 
 
 class Curriculum(Config):
@@ -83,9 +81,3 @@ class ShortAndEasyFirst(_Shortened, _Eased):
 CurriculumConfig = Annotated[
     AllAtOnce | ShortFirst | EasyFirst | ShortAndEasyFirst, Field(discriminator="name")
 ]
-
-
-@lru_cache(maxsize=8)
-def weakened(augmentation: AugmentConfig, strength: float) -> AugmentConfig:
-    """Scale all amounts by `strength`."""
-    return augmentation.replace(strength=strength * augmentation.strength)

@@ -53,7 +53,7 @@ def add_noise(pixels: Pixels, deviation: float, down: float, across: float) -> P
         across: Likewise.
     """
     height, width = pixels.shape[:2]
-    tile = _noise_tile(_power_of_two(height), _power_of_two(width))
+    tile = _noise_tile(power_of_two(height), power_of_two(width))
     top, left = int(_NOISE_MARGIN * down), int(_NOISE_MARGIN * across)
     piece = tile[top : top + height, left : left + width]
     scale = deviation / _NOISE_SPREAD
@@ -98,5 +98,6 @@ def _noise_tile(height: int, width: int) -> UInt8[np.ndarray, "tile_height tile_
     return np.clip(np.rint(128 + _NOISE_SPREAD * noise), 0, 255).astype(np.uint8)
 
 
-def _power_of_two(side: int) -> int:
+def power_of_two(side: int) -> int:
+    """Return the first that is not below a side: what is kept by size is kept for few sizes."""
     return 1 << (side - 1).bit_length()

@@ -14,7 +14,7 @@ from jaxtyping import Int, UInt8
 from ocr_model.charset import PAD, Charset, normalize
 from ocr_model.data.augment import AugmentConfig, augment
 from ocr_model.data.batching import Bucket, EpochPlan, StepSamples
-from ocr_model.data.curriculum import AllAtOnce, Curriculum, weakened
+from ocr_model.data.curriculum import AllAtOnce, Curriculum
 from ocr_model.data.fragments import Fragment, Sample, SubsetIndex
 from ocr_model.data.labels import TextConfig
 from ocr_model.data.order import SampleRef, sequential
@@ -106,7 +106,7 @@ class SampleLoader:
         source, augmentation = self.source, self.augmentation
         if strength < 1:
             source = source.eased(strength)
-            augmentation = None if augmentation is None else weakened(augmentation, strength)
+            augmentation = None if augmentation is None else augmentation.eased(strength)
         loaded = [self._empty_columns(step) for step in steps]
         wanted: dict[Fragment, list[tuple[int, SampleRef]]] = {}
         for number, step in enumerate(steps):

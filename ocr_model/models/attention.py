@@ -237,8 +237,10 @@ class TransformerDecoder(nn.Module):
         attention = layers[0].self_attention
         shape = (len(memory), attention.num_kv_heads, num_steps, attention.head_size)
         projected = [layer.cross_attention.project(memory) for layer in layers]
+        if num_steps:  # each step reads them again
+            projected = [(key.contiguous(), value.contiguous()) for key, value in projected]
         return DecoderCache(
-            memory=[(key.contiguous(), value.contiguous()) for key, value in projected],
+            memory=projected,
             memory_mask=~is_padding[:, None, None, :],
             past=[
                 (projected[0][0].new_empty(shape), projected[0][0].new_empty(shape))

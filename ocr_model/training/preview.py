@@ -10,7 +10,6 @@ from pydantic import Field, PositiveInt
 
 from ocr_model.charset import normalize
 from ocr_model.config import Config
-from ocr_model.data.curriculum import weakened
 from ocr_model.data.fragments import Fragment, Rows, Sample
 from ocr_model.data.labels import scan_fragment
 from ocr_model.data.loading import distort
@@ -107,7 +106,7 @@ def _versions(config: PreviewConfig, fragment: Fragment, row: int, sample: Sampl
     versions = []
     for epoch in range(config.preview.num_versions):
         strength = config.curriculum.strength(epoch, config.training.epochs)
-        augmentation = weakened(config.augmentation, strength)
+        augmentation = config.augmentation.eased(strength)
         key = (config.training.seed, epoch, fragment.key, row)
         versions.append(distort(pixels, config.image, augmentation, key)[0])
     return WordVersions(label, pixels, versions)

@@ -31,6 +31,9 @@ def main() -> None:
         json.dumps(
             {
                 "peak_mib": round(totals[peak]),
+                "mib_at": {
+                    f"{s}%": round(totals[len(totals) * s // 100]) for s in (25, 50, 75, 95)
+                },
                 "peak_by_name": {k: round(v) for k, v in samples[peak][1].items() if v > 50},
                 "growth": {
                     name: round(end[name] / quarter[name] - 1, 3)

@@ -277,16 +277,6 @@ def test_data_with_other_characters_on_resume_is_refused(
         train_locally(config)
 
 
-def test_a_damaged_checkpoint_is_refused(
-    tiny_config: MakeConfig, train_locally: TrainLocally, tmp_path: Path
-) -> None:
-    config = tiny_config(tmp_path, "training.epochs=1")
-    train_locally(config)
-    (path_of(config) / LAST).write_bytes(b"damaged")
-    with pytest.raises(CheckpointError, match=r"last\.pt cannot be read"):
-        train_locally(config)
-
-
 def test_training_stops_when_patience_ends(
     tiny_config: MakeConfig, train_locally: TrainLocally, tmp_path: Path
 ) -> None:

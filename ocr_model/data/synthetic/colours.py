@@ -54,7 +54,7 @@ def draw_colours(rng: np.random.Generator, *, from_palette: bool) -> tuple[Colou
         *draws, place = rng.random(7).tolist()
         if from_palette:
             ends, pairs = _palette()
-            pair = pairs[min(bisect_right(ends, place), len(pairs) - 1)]
+            pair = pairs[bisect_right(ends, place)]
             channels = [c + 2 * _JITTER * (d - 0.5) for c, d in zip(pair, draws, strict=True)]
         else:
             channels = [255 * draw for draw in draws]

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from ocr_model.data.draws import Number
+from ocr_model.data.effects import power_of_two
 from ocr_model.data.synthetic.fonts import Mask
 
 Points = Float32[np.ndarray, "_points 2"]
@@ -112,7 +113,7 @@ def _unit_rim(num_points: int) -> Points:
 
 def _grid(width: int, height: int) -> Float32[np.ndarray, "{height} {width} 2"]:
     """Return the place (x, y) of every pixel."""
-    return _large_grid(*(1 << (side - 1).bit_length() for side in (width, height)))[:height, :width]
+    return _large_grid(power_of_two(width), power_of_two(height))[:height, :width]
 
 
 @lru_cache(maxsize=64)
