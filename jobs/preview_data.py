@@ -1,5 +1,6 @@
 """Draw words as training sees them: `python jobs/preview_data.py [--config PATH] [--set ...]`."""
 
+import logging
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ def main() -> None:
     config = parse_command_line(
         PreviewConfig, "Draw training words, augmented.", default_config=quickstart
     )
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         path = write_preview(config)
     except OCRError as error:

@@ -152,6 +152,14 @@ def explain(cls: type[Config], error: ValidationError) -> list[str]:
                 lines.append(f"{where}: {problem['ctx']['error']}".removeprefix(": "))
             case "missing":
                 lines.append(f"{where}: {problem['msg']}")
+            case "union_tag_invalid":
+                key, tags = (problem["ctx"][name] for name in ("discriminator", "expected_tags"))
+                choices = tags.replace("'", "")
+                lines.append(f"{where}.{key[1:-1]}: {problem['ctx']['tag']!r} is none of {choices}")
+            case "tuple_type" | "list_type":
+                lines.append(f"{where}: takes a list, as [a, b], got {problem['input']!r}")
+            case "model_type" | "model_attributes_type":
+                lines.append(f"{where}: has settings of its own, got {problem['input']!r}")
             case "string_type" if isinstance(problem["input"], bool | int | float | date):
                 quoted = f"{where}='\"{_as_typed(problem['input'])}\"'"
                 lines.append(f"{where}: {problem['msg']}; quote it for YAML: {quoted}")

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from ocr_model.config import Config
 from ocr_model.errors import ImageError
@@ -41,7 +41,7 @@ _JPEG_FRAME = struct.Struct(">BHHB")  # bits, height, width, components
 class ImageGeometry(Config):
     """The shape that every word image is brought to."""
 
-    height: PositiveInt = 32
+    height: int = Field(32, ge=8)
     """Pixels; 32 as in nearly all word recognition since CRNN (arXiv:1507.05717)."""
     width: PositiveInt = 128
     """Pixels; with `fit=pad` the widest that an image may become."""

@@ -89,10 +89,12 @@ def draw_samples(
 
 def draw_versions(
     labels: Sequence[str],
-    images: Sequence[Sequence[UInt8[np.ndarray, "_height _width 3"]]],
+    images: Sequence[Sequence[AnyPixels]],
+    *,
+    errors: Sequence[str],
     titles: Sequence[str],
 ) -> bytes:
-    """Draw a row per label: the label, then its images of any sizes under `titles`."""
+    """Draw a row per label: the label, then its images, of any sizes, or its error."""
     widths = [1.5, *[2.2] * len(titles)]
     figure = Figure(figsize=(sum(widths), 0.3 + 0.75 * len(labels)), layout="constrained")
     grid = figure.subplots(len(labels), len(widths), squeeze=False, width_ratios=widths)
@@ -100,9 +102,12 @@ def draw_versions(
         axes.set_axis_off()
     for axes, title in zip(grid[0, 1:], titles, strict=True):
         axes.set_title(title, fontsize=9)
-    for row, label, versions in zip(grid, labels, images, strict=True):
-        lines = [textwrap.fill(line, 20) for line in label.split("\n")]
-        row[0].text(0.95, 0.5, _plain("\n".join(lines)), ha="right", va="center", fontsize=9)
+    for row, label, versions, error in zip(grid, labels, images, errors, strict=True):
+        colour = _WRONG if error else "black"
+        text = _plain(textwrap.fill(_drawable(label), 20))
+        row[0].text(0.95, 0.5, text, ha="right", va="center", fontsize=9, color=colour)
+        if error:
+            row[1].text(0.0, 0.5, _plain(error), va="center", fontsize=9, color=colour)
         for axes, image in zip(row[1:], versions, strict=False):
             axes.imshow(image)
     return _png(figure)

@@ -84,7 +84,10 @@ def test_values_of_overrides_are_read_as_yaml(override: str, expected: Paint) ->
         ("paint.zzz=3", r"paint\.zzz: unknown setting; --help lists the known ones"),
         ("paint.layers=0", r"paint\.layers: .*greater than 0, got 0"),
         ("paint.layers=many", r"paint\.layers: .*integer.*, got 'many'"),
-        ("shape.kind=star", r"shape: .*'square', 'circle'"),
+        ("shape.kind=star", r"shape\.kind: 'star' is none of square, circle"),
+        ("shape=star", r"shape: has settings of its own, got 'star'"),
+        ("paint=3", r"paint: has settings of its own, got 3"),
+        ("paint.tints=red", r"paint\.tints: takes a list, as \[a, b\], got 'red'"),
         ("paint.layers", r"--set takes section\.key=value, got 'paint\.layers'"),
         ("=3", r"--set takes section\.key=value, got '=3'"),
         ("title.size=3", r"title: .*string"),
@@ -328,6 +331,11 @@ def test_an_unknown_training_setting_names_the_nearest_of_its_section() -> None:
         (
             ["training.teacher_forcing.start=0.5", "training.teacher_forcing.end=0.6"],
             r"training\.teacher_forcing: end 0\.6 is above start 0\.5",
+        ),
+        (["image.height=3"], r"image\.height: .*greater than or equal to 8, got 3"),
+        (
+            ["data.renderer.surface.probability=0", "data.renderer.surface.photos=a"],
+            r"data\.renderer\.surface: photos has no effect where probability is 0",
         ),
         (["optimizer.warmup=1"], r"optimizer\.warmup: .*less than 1"),
         (["training.epochs=0"], r"training\.epochs: .*greater than 0"),

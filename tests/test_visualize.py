@@ -66,9 +66,10 @@ def test_a_wrong_reading_looks_different_from_a_right_one() -> None:
 
 def test_a_sheet_of_versions_has_a_row_per_word_and_takes_any_label() -> None:
     original = np.zeros((20, 90, 3), np.uint8)
-    labels = ["$5", "", "unreadable\nwhy", "a_" * 20]
+    labels = ["$5", "", "漢", "a_" * 20]
     images = [[original, IMAGE, IMAGE], [original, IMAGE, IMAGE], [], [original, IMAGE, IMAGE]]
-    width, height = _size(draw_versions(labels, images, ["original", "first", "second"]))
+    errors, titles = ["", "", "truncated: why", ""], ["original", "first", "second"]
+    width, height = _size(draw_versions(labels, images, errors=errors, titles=titles))
     assert width == pytest.approx(110 * (1.5 + 3 * 2.2), abs=2)
     assert height == pytest.approx(110 * (0.3 + 4 * 0.75), abs=2)
 

@@ -8,14 +8,14 @@ from typing import Any
 
 @dataclass
 class SubsetReport:
-    """What became of the rows of a subset, judged by their labels."""
+    """What became of the rows of a subset."""
 
     num_seen: int = 0
     num_kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     """Rows by reason."""
     characters: Counter[str] = field(default_factory=Counter)
-    """Occurrences in the normalised labels that are kept."""
+    """Occurrences in the labels that are kept, as they are kept."""
     lengths: Counter[int] = field(default_factory=Counter)
     """Kept labels by number of characters."""
 

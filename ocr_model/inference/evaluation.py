@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, PositiveInt, model_validator
+from rich import get_console
 from rich.progress import track
 
 from ocr_model.charset import Normalization
@@ -90,7 +91,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
     results: list[WordResult] = []
     seconds = 0.0
     starts = range(0, index.num_rows, config.batch_size)
-    for start in track(starts, "reading", transient=True):
+    is_watched = get_console().is_terminal
+    for start in track(starts, "reading", transient=True, disable=not is_watched):
         samples = list(_samples(config, index, start))
         began = time.perf_counter()
         results += _read(recognizer, samples)

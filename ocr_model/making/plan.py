@@ -17,6 +17,7 @@ from ocr_model.storage import Folder
 
 PLAN_FILE = "plan.json"
 _VERSION = 1
+_DIFFERENCES_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def store_plan(plan: Plan, folder: Folder) -> bool:
         raise DatasetError(f"{folder.address}/{PLAN_FILE} cannot be read: {error}") from error
     if differences:
         raise DatasetError(
-            f"output {folder.address} holds a dataset of other settings: {'; '.join(differences)}. "
+            f"output {folder.address} holds a dataset of other settings: {_listed(differences)}. "
             "Give another output, or these settings"
         )
     if digest != ours["digest"]:
@@ -157,6 +158,12 @@ def _cut(
 
 def _digest(content: dict[str, Any]) -> str:
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _listed(differences: list[str]) -> str:
+    more = len(differences) - _DIFFERENCES_SHOWN
+    shown = "; ".join(differences[:_DIFFERENCES_SHOWN])
+    return f"{shown}; and {more} more" if more > 0 else shown
 
 
 def _differences(former: dict[str, Any], now: dict[str, Any], prefix: str = "") -> Iterator[str]:

@@ -107,9 +107,20 @@ def find_accounts(plan: Plan, folder: Folder) -> tuple[dict[str, SubsetReport], 
 
 
 def read_samples(folder: Folder, name: str, group: int, rows: list[int]) -> list[Row]:
-    """Return rows of one row group of a shard, with plain values."""
-    with folder.open(name) as source:
-        table = pq.ParquetFile(source).read_row_group(group, use_threads=False)
+    """Return rows of one row group of a shard, with plain values.
+
+    Raises:
+        DatasetError: Its pages are damaged.
+    """
+    try:
+        with folder.open(name) as source:
+            file = pq.ParquetFile(source, page_checksum_verification=True)
+            table = file.read_row_group(group, use_threads=False)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DatasetError(
+            f"{folder.address}/{name} is damaged ({error}); delete it, and the same command makes "
+            "it again"
+        ) from error
     found: list[Row] = table.take(pa.array(rows, pa.int64())).to_pylist()
     return found
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -29,10 +30,11 @@ def begin(config: MakeDatasetConfig) -> Plan:
         ConfigError: A setting has no effect.
     """
     require_lasting("output", config.output)
-    folder = open_output(config)
-    plan = make_plan(config.replace(output=folder.address))  # absolute: workers may be anywhere
+    plan = make_plan(config)
+    folder = open_output(config)  # behind what may fail: no empty folder is left
     store_plan(plan, folder)
-    return plan
+    # Absolute, as workers may be anywhere.
+    return replace(plan, config=config.replace(output=folder.address))
 
 
 def make_dataset(plan: Plan, report: Report = lambda _: None) -> DatasetCard:

@@ -56,12 +56,16 @@ def write_preview(config: PreviewConfig) -> Path:
     words = [_versions(config, *word) for word in _pick_words(config)]
     path = Path(config.preview.output).expanduser()
     sheet = draw_versions(
-        [f"{word.label}\n{word.error}".strip() for word in words],
+        [word.label for word in words],
         [
             [image for image in (word.original, *word.versions) if image is not None]
             for word in words
         ],
-        ["original", *(f"epoch {epoch + 1}" for epoch in range(config.preview.num_versions))],
+        errors=[word.error for word in words],
+        titles=[
+            "original",
+            *(f"epoch {epoch + 1}" for epoch in range(config.preview.num_versions)),
+        ],
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

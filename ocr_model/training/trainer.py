@@ -29,7 +29,7 @@ from ocr_model.data.ingest import RayData, scan_in_parallel, unwrapped
 from ocr_model.errors import ClusterError, ConfigError, OCRError
 from ocr_model.ray_session import require_lasting
 from ocr_model.training.checkpoint import require_same_settings
-from ocr_model.training.config import ScalingConfig, TrainConfig
+from ocr_model.training.config import RunConfig, ScalingConfig, TrainConfig
 from ocr_model.training.local_data import build_local_data
 from ocr_model.training.loop import Report, train
 from ocr_model.training.report import write_report
@@ -65,8 +65,7 @@ def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainO
     Raises:
         OCRError: As the loop, and ClusterError where the cluster is too small.
     """
-    require_lasting("run.storage", config.run.storage)
-    folder = RunFolder(config.run.storage, config.run.name)
+    folder = open_folder(config.run)
     former = folder.read("config.yaml")
     if former is not None and folder.has(LAST):
         require_same_settings(config, yaml.safe_load(former))
@@ -109,6 +108,17 @@ def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainO
     )
     folder.write(OUTCOME_FILE, json.dumps(vars(outcome), indent=2).encode())
     return outcome
+
+
+def open_folder(run: RunConfig) -> RunFolder:
+    """Open the run's folder, creating it; needs no cluster.
+
+    Raises:
+        CheckpointError: It cannot be written to.
+        ConfigError: It would vanish with the job.
+    """
+    require_lasting("run.storage", run.storage)
+    return RunFolder(run.storage, run.name)
 
 
 def _former_outcome(folder: RunFolder) -> TrainOutcome | None:

@@ -103,6 +103,16 @@ def test_other_settings_in_the_same_output_are_named(tmp_path: Path) -> None:
     assert "data.seed was 0, is 3; image_format was None, is 'jpeg'" in str(caught.value)
 
 
+def test_of_many_other_settings_some_are_named(tmp_path: Path) -> None:
+    config = _config(tmp_path / "made", "data.num_words=10")
+    folder = open_output(config)
+    store_plan(make_plan(config), folder)
+    stages = ("weight", "tracking", "curve", "border", "shadow", "distortion")
+    off = [f"data.renderer.{stage}.probability=0" for stage in stages]
+    with pytest.raises(DatasetError, match=r"( data\.\S+ was \S+, is 0\.0;){4} and 2 more"):
+        store_plan(make_plan(_config(tmp_path / "made", "data.num_words=10", *off)), folder)
+
+
 def test_a_source_that_has_changed_is_refused(
     tmp_path: Path, write_words: Callable[..., Path]
 ) -> None:

@@ -164,6 +164,16 @@ def test_a_shard_that_is_not_whole_is_found_out(tmp_path: Path, damage: str) -> 
     assert not faults
 
 
+def test_a_damaged_page_is_named_when_the_card_is_drawn(tmp_path: Path) -> None:
+    plan, folder, accounts = _make(_config(tmp_path / "made", *RENDERED))
+    for path in (tmp_path / "made").rglob("*.parquet"):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 0xFF
+        path.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"parquet is damaged \(.*\); delete it, and the same"):
+        write_card(plan, accounts, folder)
+
+
 def test_a_node_that_does_not_see_the_output_says_so(tmp_path: Path) -> None:
     config = _config(tmp_path / "made", *RENDERED)
     plan = make_plan(config)

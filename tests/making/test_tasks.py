@@ -118,6 +118,12 @@ def test_more_tasks_than_shards_and_one_task_make_the_same_files(
     assert _shards(tmp_path / "one") == _shards(tmp_path / "many")
 
 
+def test_a_source_that_is_not_there_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="there is no data at"):
+        begin(_config(tmp_path / "made", "data.source=parquet", f"data.path={tmp_path}/none"))
+    assert not (tmp_path / "made").exists()
+
+
 def test_a_relative_output_in_a_submitted_job_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
     with pytest.raises(ConfigError, match="output=made is relative to the copy"):

@@ -21,8 +21,11 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
     """Labels and images of each row, in place of drawing them."""
     rows: Drawn = []
 
-    def record(labels: list[str], images: list[list[np.ndarray]], titles: list[str]) -> bytes:
-        rows.extend(zip(labels, images, strict=True))
+    def record(
+        labels: list[str], images: list[list[np.ndarray]], *, errors: list[str], titles: list[str]
+    ) -> bytes:
+        told = [f"{label}\n{error}".strip() for label, error in zip(labels, errors, strict=True)]
+        rows.extend(zip(told, images, strict=True))
         assert len(titles) == max(map(len, images))
         return b"sheet"
 

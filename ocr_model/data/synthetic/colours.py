@@ -162,10 +162,11 @@ def load_photos(folder: str) -> list[Surface]:
     Raises:
         ConfigError: There is no folder, or no picture in it that can be read.
     """
-    if not Path(folder).expanduser().is_dir():
-        raise ConfigError(f"surface.photos: {folder} is not a folder")
+    top = Path(folder).expanduser()
+    if not top.is_dir():
+        raise ConfigError(f"data.renderer.surface.photos: {folder} is not a folder")
     photos: list[Surface] = []
-    for path in sorted(path for path in Path(folder).expanduser().rglob("*") if path.is_file()):
+    for path in sorted(path for path in top.rglob("*") if path.is_file()):
         try:
             pixels = decode_image(path.read_bytes())
         except ImageError:
@@ -176,7 +177,7 @@ def load_photos(folder: str) -> list[Surface]:
         if len(photos) == _MAX_PHOTOS:
             break
     if not photos:
-        raise ConfigError(f"surface.photos: no picture could be read in {folder}")
+        raise ConfigError(f"data.renderer.surface.photos: no picture could be read in {folder}")
     return photos
 
 

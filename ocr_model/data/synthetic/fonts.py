@@ -187,13 +187,12 @@ def load_fonts(config: FontsConfig) -> FontCatalog:
     if config.system:
         paths += [Path(path) for path in font_manager.findSystemFonts()]
     for folder in config.folders:
-        if not Path(folder).expanduser().is_dir():
-            raise ConfigError(f"fonts.folders: {folder} is not a folder")
-        found = [
-            path for path in Path(folder).expanduser().rglob("*") if path.suffix.lower() in _ENDINGS
-        ]
+        top = Path(folder).expanduser()
+        if not top.is_dir():
+            raise ConfigError(f"data.renderer.fonts.folders: {folder} is not a folder")
+        found = [path for path in top.rglob("*") if path.suffix.lower() in _ENDINGS]
         if not found:
-            raise ConfigError(f"fonts.folders: {folder} has no .ttf or .otf file")
+            raise ConfigError(f"data.renderer.fonts.folders: {folder} has no .ttf or .otf file")
         paths += found
     # The same face may be found twice, as .otf and .ttf, or installed.
     by_stem: dict[str, Path] = {}
@@ -201,8 +200,16 @@ def load_fonts(config: FontsConfig) -> FontCatalog:
         if path.suffix.lower() in _ENDINGS and not path.stem.startswith(_UNFIT):
             by_stem.setdefault(path.stem, path)
     if not by_stem:
-        raise ConfigError("no fonts: set fonts.packages, fonts.system or fonts.folders")
-    return FontCatalog([by_stem[stem] for stem in sorted(by_stem)])
+        raise ConfigError(
+            "no fonts: set data.renderer.fonts.packages, .system or .folders to where some are"
+        )
+    catalog = FontCatalog([by_stem[stem] for stem in sorted(by_stem)])
+    if not catalog.can_draw("a") and not catalog.can_draw("A"):
+        raise ConfigError(
+            f"no fonts: none of {catalog.num_faces} files of data.renderer.fonts can draw the "
+            "letter a"
+        )
+    return catalog
 
 
 def _package_fonts() -> list[Path]:

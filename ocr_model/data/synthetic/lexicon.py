@@ -14,6 +14,7 @@ from ocr_model.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
+_FEWEST = 0.1  # share of words of a fit length, below which the fonts are not the lexicon's
 _RARE = 0.003  # a letter in fewer of a list's words is of another language
 
 
@@ -22,14 +23,17 @@ def words_of_file(path: str) -> tuple[str, ...]:
     """Return the lines of a text file, each once.
 
     Raises:
-        ConfigError: It cannot be read.
+        ConfigError: It cannot be read, or is empty.
     """
     try:
         lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"data.lexicon.path {path}: {reason}") from error
-    return _tidied(lines)
+    words = _tidied(line for line in lines if line.strip())
+    if not words:
+        raise ConfigError(f"data.lexicon.path {path} has no words in it")
+    return words
 
 
 @lru_cache(maxsize=4)
@@ -52,10 +56,11 @@ def drawable_words(listed: tuple[str, ...], fonts: FontCatalog, max_chars: int) 
     """Return the words that any face can draw and that are not too long; say what was lost.
 
     Raises:
-        ConfigError: No word is left.
+        ConfigError: None, or next to none, is left.
     """
-    undrawable = {c for char in set("".join(listed)) for c in (char, char.upper())}
-    undrawable = {c for c in undrawable if not fonts.can_draw(c)}
+    chars = set("".join(listed))
+    chars.update(*(char.upper() for char in chars))  # one capital may be two characters
+    undrawable = {char for char in chars if not fonts.can_draw(char)}
     kept, dropped = [], Counter[str]()
     for word in listed:
         reason = _fault(word, undrawable, max_chars)
@@ -64,10 +69,13 @@ def drawable_words(listed: tuple[str, ...], fonts: FontCatalog, max_chars: int) 
             kept.append(word)
     lost = dropped["no_glyph"] + dropped["needs_shaping"]
     account = ", ".join(f"{n} {reason}" for reason, n in sorted(dropped.items()) if reason)
-    if not kept:
-        raise ConfigError(f"lexicon: none of {len(listed)} words can be used ({account})")
+    if not kept or len(kept) < _FEWEST * (len(listed) - dropped["too_long"]):
+        raise ConfigError(
+            f"data.lexicon: only {len(kept)} of {len(listed)} words can be used ({account}): "
+            "letters are set one by one, from left to right, in data.renderer.fonts"
+        )
     if lost:
-        logger.warning("lexicon: %d of %d words used (%s)", len(kept), len(listed), account)
+        logger.warning("data.lexicon: %d of %d words used (%s)", len(kept), len(listed), account)
     return tuple(kept)
 
 
@@ -75,7 +83,7 @@ def _frequent_words(language: str, size: int, marks: str) -> list[str]:
     try:
         listed = top_n_list(language, size)
     except LookupError as error:
-        raise ConfigError(f"lexicon.languages: {error}") from error
+        raise ConfigError(f"data.lexicon.languages: {error}") from error
     counts = Counter(char for word in listed for char in set(word))
     own = {c for c, n in counts.items() if c in marks or (c.isalpha() and n > _RARE * len(listed))}
     return [word for word in listed if own.issuperset(word) and word.strip(marks)]
@@ -87,8 +95,6 @@ def _tidied(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 def _fault(word: str, undrawable: set[str], max_chars: int) -> str:
-    if not word:
-        return "empty"
     if len(word) > max_chars:
         return "too_long"
     if any(unicodedata.bidirectional(c) in ("R", "AL") or unicodedata.combining(c) for c in word):

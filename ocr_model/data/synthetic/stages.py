@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from ocr_model.config import Config
 from ocr_model.data.draws import Number, between, happens, whole
@@ -122,6 +122,12 @@ class SurfaceConfig(Config):
     """How often the ink gets one, too."""
     photos: str | None = None
     """A folder of photographs to cut the textures from; null: procedural ones."""
+
+    @model_validator(mode="after")
+    def _photos_have_effect(self) -> "SurfaceConfig":
+        if self.photos is not None and not self.probability:
+            raise ValueError("photos has no effect where probability is 0")
+        return self
 
 
 class ClutterConfig(Config):

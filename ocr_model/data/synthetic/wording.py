@@ -51,12 +51,13 @@ class Texts:
         lower = CaseShares(lower=1, title=0, upper=0, mixed=0)
         only_words = lexicon.replace(shares=_only("word"), case=lower)
         self.words = TextSampler(only_words, fonts)
-        self.common = TextSampler(only_words.replace(size=min(_COMMON, lexicon.size)), fonts)
+        self.common = TextSampler(_shortened(only_words, _COMMON), fonts)
         self.grammars = {
             name: TextSampler(
                 # All but addresses are without words, so one is enough to load.
-                only_words.replace(
-                    shares=_only(name), size=lexicon.size if name == "address" else 1
+                _shortened(
+                    only_words.replace(shares=_only(name)),
+                    lexicon.size if name == "address" else 1,
                 ),
                 fonts,
             )
@@ -65,6 +66,13 @@ class Texts:
         letters = set(self.words.alphabet)
         self.alphabet = "".join(sorted(letters | set(self.grammars["serial"].alphabet)))
         """All characters that pages may have."""
+
+
+def _shortened(lexicon: LexiconConfig, size: int) -> LexiconConfig:
+    """Take the most frequent words only; a file has no such order."""
+    if lexicon.path is not None:
+        return lexicon
+    return lexicon.replace(size=min(size, lexicon.size))
 
 
 @lru_cache(maxsize=4)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from zlib import crc32
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from ocr_model.config import Config
 from ocr_model.data.draws import Shares, happens, pick, whole
@@ -70,6 +70,14 @@ class LexiconConfig(Config):
     punctuation: float = Field(0.0, ge=0, le=1)
     """Share of words with marks behind or around them."""
 
+    @model_validator(mode="after")
+    def _settings_have_effect(self) -> "LexiconConfig":
+        fields = type(self).model_fields
+        for name in ("languages", "size"):
+            if self.path is not None and getattr(self, name) != fields[name].default:
+                raise ValueError(f"{name} has no effect where the words come from path={self.path}")
+        return self
+
 
 class TextSampler:
     """Draws texts. Those of training and of validation have no word in common.
@@ -94,7 +102,10 @@ class TextSampler:
             for part, found in self._words.items():
                 if not found:
                     name = "validation" if part else "training"
-                    raise ConfigError(f"lexicon: none of its {len(words)} words is for {name}")
+                    raise ConfigError(
+                        f"data.lexicon: none of its {len(words)} words is for {name}, which takes "
+                        f"{'one' if part else 'nine'} in ten; give a longer list"
+                    )
         self._by_length = {part: _group_by_length(found) for part, found in self._words.items()}
         self._kinds: dict[str, Callable[[np.random.Generator, bool], str]] = {
             "word": self._word,
@@ -166,8 +177,8 @@ class TextSampler:
         if like is not None:
             return like
         raise ConfigError(
-            f"lexicon: no text of kind {kind} has at most max_chars={self._config.max_chars} "
-            f"characters; set lexicon.shares.{kind}=0"
+            f"no text of kind {kind} has at most data.lexicon.max_chars={self._config.max_chars} "
+            f"characters; set data.lexicon.shares.{kind}=0"
         )
 
     def _plain_word(self, rng: np.random.Generator, is_validation: bool) -> str:

@@ -126,6 +126,12 @@ def test_a_folder_without_fonts_is_an_error(tmp_path: Path) -> None:
         load_fonts(_only(tmp_path))
 
 
+def test_files_of_which_none_is_a_font_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "Broken-Regular.ttf").write_bytes(b"not a font")
+    with pytest.raises(ConfigError, match=r"none of 1 files .* can draw the letter a"):
+        load_fonts(_only(tmp_path))
+
+
 def test_kerning_moves_pairs_together() -> None:
     face = Face(SHIPPED / "DejaVuSans.ttf")
     assert face.kerning("A", "V") < 0

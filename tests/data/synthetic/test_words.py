@@ -3,11 +3,15 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
+from fontTools.subset import Subsetter
+from fontTools.ttLib import TTFont
 
 from ocr_model.config import load_config
-from ocr_model.data.synthetic.fonts import FontsConfig, load_fonts
+from ocr_model.data.synthetic.fonts import FontCatalog, FontsConfig, load_fonts
+from ocr_model.data.synthetic.lexicon import drawable_words
 from ocr_model.data.synthetic.wording import load_texts
 from ocr_model.data.synthetic.words import (
     ContentShares,
@@ -126,8 +130,36 @@ def test_a_page_reads_its_lexicon_and_warns_of_it_once(
 def test_a_lexicon_that_no_font_can_draw_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
     path.write_text("漢字\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"none of 1 words can be used \(1 no_glyph\)"):
+    with pytest.raises(ConfigError, match=r"only 0 of 1 words can be used \(1 no_glyph\)"):
         _sampler(f"path={path}")
+
+
+def test_a_language_that_is_set_from_right_to_left_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"words can be used \(.* needs_shaping"):
+        _sampler("languages=[ar]")
+
+
+def test_few_words_that_are_short_enough_are_no_error() -> None:
+    texts = _draw(_sampler(*_only("word"), "max_chars=2"), 20)
+    assert max(map(len, texts)) <= 2
+
+
+def test_an_empty_lexicon_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("\n \n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"words\.txt has no words in it"):
+        _sampler(f"path={path}")
+
+
+def test_a_capital_of_several_letters_needs_all_of_them(tmp_path: Path) -> None:
+    face = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    subset = Subsetter()
+    subset.populate(text="weißEIABCWabc")  # the capital of ß is SS, and there is no S
+    with TTFont(face) as font:
+        subset.subset(font)
+        font.save(tmp_path / "Some-Regular.ttf")
+    fonts = FontCatalog([tmp_path / "Some-Regular.ttf"])
+    assert drawable_words(("weiß", "weib", "abc"), fonts, 20) == ("weib", "abc")
 
 
 def test_a_lexicon_too_small_for_both_parts_is_an_error(tmp_path: Path) -> None:
@@ -138,16 +170,18 @@ def test_a_lexicon_too_small_for_both_parts_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "message"),
+    ("overrides", "message"),
     [
-        ("path=/nowhere.txt", "lexicon.path /nowhere.txt"),
-        ("languages=[xx]", "lexicon.languages"),
-        ("max_chars=33", "max_chars"),
+        (["path=/nowhere.txt"], "lexicon.path /nowhere.txt"),
+        (["languages=[xx]"], "lexicon.languages"),
+        (["max_chars=33"], "max_chars"),
+        (["path=a.txt", "languages=[de]"], "languages has no effect where the words come from"),
+        (["path=a.txt", "size=9"], "size has no effect"),
     ],
 )
-def test_wrong_settings_are_errors(override: str, message: str) -> None:
+def test_wrong_settings_are_errors(overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        _sampler(override)
+        _sampler(*overrides)
 
 
 def test_all_shares_of_nothing_are_an_error() -> None:
@@ -189,7 +223,7 @@ def test_texts_like_another_have_its_length_and_kind(kind: str) -> None:
 
 
 def test_a_kind_that_never_fits_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="no text of kind address has at most max_chars=3"):
+    with pytest.raises(ConfigError, match=r"kind address has at most data\.lexicon\.max_chars=3"):
         _draw(_sampler(*_only("address"), "max_chars=3"), 1)
 
 
