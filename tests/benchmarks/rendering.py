@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from pydantic import PositiveInt
 
 from ocr_model.config import Config, parse_command_line
+from ocr_model.data.draws import Draws
 from ocr_model.data.seeding import generator_of
 from ocr_model.data.synthetic.renderer import WordRenderer
 from ocr_model.data.synthetic.stages import RendererConfig
@@ -46,7 +47,7 @@ def main() -> None:
     sampler = TextSampler(LexiconConfig(), renderer.fonts)
 
     def render(number: int) -> np.ndarray:
-        rng = generator_of(0, number)
+        rng = Draws(generator_of(0, number))
         return renderer.render(sampler.draw(rng, is_validation=False), rng).pixels
 
     def draw_plainly(number: int) -> None:

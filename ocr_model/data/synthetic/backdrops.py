@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
-from ocr_model.data.draws import between, happens, pick, whole
-from ocr_model.data.synthetic.colours import Colour, Surface, cut_surface, draw_colours, tone_of
+from ocr_model.data.draws import Number, between, happens, pick, whole
+from ocr_model.data.synthetic.colours import Colour, Surface, cut_surface, draw_colours
 
 Picture = Float32[np.ndarray, "height width 3"]
 
@@ -108,19 +108,19 @@ def _draw_window(
 ) -> None:
     left, top, width, height = box
     thickness = 1 + whole(rng, 3)
-    cv2.rectangle(picture, (left, top, width, height), tone_of(frame), 2 * thickness)
-    cv2.rectangle(picture, (left, top, width, height), tone_of(glass * between(rng, 0.6, 1.3)), -1)
+    cv2.rectangle(picture, (left, top, width, height), frame, 2 * thickness)
+    cv2.rectangle(picture, (left, top, width, height), _lit(glass, between(rng, 0.6, 1.3)), -1)
     if happens(rng, 0.5):  # what the panes mirror
         shine = np.array(
             [[left, top], [left + width // 2, top], [left, top + height // 2]], np.int32
         )
-        cv2.fillConvexPoly(picture, shine, tone_of(glass * 1.5 + 15))
+        cv2.fillConvexPoly(picture, shine, _lit(glass, 1.5))
     for bar in range(1, 1 + whole(rng, 3)):
         x = left + width * bar // 3
-        cv2.line(picture, (x, top), (x, top + height), tone_of(frame), thickness)
+        cv2.line(picture, (x, top), (x, top + height), frame, thickness)
     if happens(rng, 0.4):
         y = top + height // 2
-        cv2.line(picture, (left, y), (left + width, y), tone_of(frame), thickness)
+        cv2.line(picture, (left, y), (left + width, y), frame, thickness)
 
 
 def _draw_ledge(picture: Picture, y: int, rng: np.random.Generator) -> None:
@@ -134,7 +134,7 @@ def _draw_awning(picture: Picture, y: int, depth: int, rng: np.random.Generator)
     width = picture.shape[1]
     stripe = 4 + whole(rng, 24) if happens(rng, 0.4) else width
     for number, x in enumerate(range(0, width, stripe)):
-        tone = tone_of(second if number % 2 else first)
+        tone = second if number % 2 else first
         cv2.rectangle(picture, (x, y, stripe, depth), tone, -1)
     picture[y + depth : y + depth + depth // 2] *= np.float32(0.6)
 
@@ -152,7 +152,7 @@ def _draw_clutter(picture: Picture, rng: np.random.Generator) -> None:
     """Draw poles, wires and bushes before the wall."""
     height, width = picture.shape[:2]
     for _ in range(whole(rng, 4)):
-        tone = tone_of(rng.random(3).astype(np.float32) * np.float32(120))
+        tone = (between(rng, 0, 120), between(rng, 0, 120), between(rng, 0, 120))
         if happens(rng, 0.5):
             x = whole(rng, width)
             ends = (x, 0), (x + whole(rng, 9) - 4, height)
@@ -160,12 +160,12 @@ def _draw_clutter(picture: Picture, rng: np.random.Generator) -> None:
             ends = (0, whole(rng, height)), (width, whole(rng, height))
         cv2.line(picture, *ends, tone, 1 + whole(rng, 4), cv2.LINE_AA)
     if happens(rng, 0.3):
-        green = np.array([40, 75, 30], np.float32) * np.float32(between(rng, 0.5, 1.6))
+        green = _lit((40, 75, 30), between(rng, 0.5, 1.6))
         x, y = whole(rng, width), pick(rng, (0, height))
         for _ in range(60):
             at = (x + round(rng.normal() * width / 8), y + round(rng.normal() * height / 8))
-            shade = green * np.float32(between(rng, 0.6, 1.5))
-            cv2.circle(picture, at, 2 + whole(rng, 8), tone_of(shade), -1, cv2.LINE_AA)
+            shade = _lit(green, between(rng, 0.6, 1.5))
+            cv2.circle(picture, at, 2 + whole(rng, 8), shade, -1, cv2.LINE_AA)
 
 
 def _seen_from_aside(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -185,4 +185,10 @@ def _light(size: tuple[int, int], rng: np.random.Generator) -> Float32[np.ndarra
 
 
 def _glass(rng: np.random.Generator) -> Colour:
-    return (np.array([30, 36, 44]) + rng.random(3) * between(rng, 10, 70)).astype(np.float32)
+    light = between(rng, 10, 70)
+    return (30 + light * rng.random(), 36 + light * rng.random(), 44 + light * rng.random())
+
+
+def _lit(colour: Colour, light: Number) -> Colour:
+    red, green, blue = colour
+    return (light * red, light * green, light * blue)

@@ -12,15 +12,13 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
-from ocr_model.data.draws import Number, between, happens, whole
+from ocr_model.data.draws import Number, Random, between, happens, whole
 from ocr_model.data.synthetic.fonts import Mask
 from ocr_model.errors import ConfigError, ImageError
 from ocr_model.image import Pixels, decode_image
 
-Colour = Float32[np.ndarray, "3"]
+Colour = tuple[Number, Number, Number]
 """RGB, 0 to 255."""
-Tone = tuple[Number, Number, Number]
-"""The same as plain numbers."""
 Surface = UInt8[np.ndarray, "_rows _columns 3"]
 
 _pack = Struct("12d").pack  # np.array takes twice as long
@@ -45,42 +43,40 @@ def _palette() -> tuple[list[float], list[tuple[Number, ...]]]:
     return [end / ends[-1] for end in ends], [(*paper, *ink) for _, paper, ink in entries]
 
 
-def draw_colours(rng: np.random.Generator, *, from_palette: bool) -> tuple[Colour, Colour]:
+def draw_colours(rng: Random, *, from_palette: bool) -> tuple[Colour, Colour]:
     """Draw paper and ink: as on real signs and pages, or any two colours.
 
     Their channels differ by at least 25 grey levels, on the average.
     """
+    random = rng.random
     while True:
-        *draws, place = rng.random(7).tolist()
         if from_palette:
             ends, pairs = _palette()
-            pair = pairs[bisect_right(ends, place)]
-            channels = [c + 2 * _JITTER * (d - 0.5) for c, d in zip(pair, draws, strict=True)]
+            pair = pairs[bisect_right(ends, random())]
+            r, g, b, *ink = [channel + 2 * _JITTER * (random() - 0.5) for channel in pair]
         else:
-            channels = [255 * draw for draw in draws]
-        red, green, blue, other_red, other_green, other_blue = channels
-        contrast = abs(red - other_red) + abs(green - other_green) + abs(blue - other_blue)
-        if contrast >= 3 * _LEAST_CONTRAST:
-            colours = np.array(channels, np.float32)
-            return colours[:3], colours[3:]
+            r, g, b, *ink = [255 * random() for _ in range(6)]
+        red, green, blue = ink
+        if contrast_of((r, g, b), (red, green, blue)) >= _LEAST_CONTRAST:
+            return (r, g, b), (red, green, blue)
 
 
-def tone_of(colour: Colour) -> Tone:
-    """Return a colour as OpenCV's drawing functions take it."""
-    red, green, blue = colour.tolist()
-    return red, green, blue
+def contrast_of(first: Colour, second: Colour) -> Number:
+    """Return by how much the channels of two colours differ, on the average."""
+    (r, g, b), (red, green, blue) = first, second
+    return (abs(r - red) + abs(g - green) + abs(b - blue)) / 3
 
 
 def fill(height: int, width: int, colour: Colour) -> Pixels:
     """Return a picture of one colour."""
     picture: np.ndarray = np.empty((height, width, 3), np.uint8)
-    cv2.rectangle(picture, (0, 0), (width, height), tone_of(colour), -1)
+    cv2.rectangle(picture, (0, 0), (width, height), colour, -1)
     return picture
 
 
 def draw_surface(
     surfaces: list[Surface],
-    rng: np.random.Generator,
+    rng: Random,
     size: tuple[int, int],
     colour: Colour,
     amount: Number,
@@ -95,12 +91,8 @@ def draw_surface(
         amount: Share of the surface's contrast that is left.
     """
     piece = _cut(surfaces, rng, *size)
-    base, mean = tone_of(colour), cv2.mean(piece)
-    offsets = (
-        base[0] - amount * mean[0],
-        base[1] - amount * mean[1],
-        base[2] - amount * mean[2],
-    )
+    (red, green, blue), mean = colour, cv2.mean(piece)
+    offsets = (red - amount * mean[0], green - amount * mean[1], blue - amount * mean[2])
     return cv2.transform(piece, _by_channel((amount, amount, amount), offsets))
 
 
@@ -108,15 +100,16 @@ def lay_over(picture: Pixels, layer: Mask, filling: Colour | Pixels, opacity: Nu
     """Blend a colour, or another picture, into a picture where a layer is, in place."""
     # What the layer leaves of the picture: all is 255.
     left = cv2.cvtColor(cv2.convertScaleAbs(layer, alpha=-opacity, beta=255), cv2.COLOR_GRAY2RGB)
-    if filling.ndim == 1:
-        red, green, blue = tone = tone_of(filling)
-        covering = cv2.transform(left, _by_channel((red / -255, green / -255, blue / -255), tone))
+    if isinstance(filling, tuple):
+        red, green, blue = filling
+        factors = (red / -255, green / -255, blue / -255)
+        covering = cv2.transform(left, _by_channel(factors, filling))
     else:
         covering = cv2.multiply(filling, cv2.bitwise_not(left), scale=1 / 255)
     cv2.add(cv2.multiply(picture, left, scale=1 / 255), covering, dst=picture)
 
 
-def _by_channel(factors: Tone, offsets: Tone) -> Float64[np.ndarray, "3 4"]:
+def _by_channel(factors: Colour, offsets: Colour) -> Float64[np.ndarray, "3 4"]:
     """Return what scales and shifts each channel."""
     (red, green, blue), (more_red, more_green, more_blue) = factors, offsets
     rows = (red, 0, 0, more_red, 0, green, 0, more_green, 0, 0, blue, more_blue)
@@ -124,7 +117,7 @@ def _by_channel(factors: Tone, offsets: Tone) -> Float64[np.ndarray, "3 4"]:
 
 
 def cut_surface(
-    surfaces: list[Surface], rng: np.random.Generator, height: int, width: int
+    surfaces: list[Surface], rng: Random, height: int, width: int
 ) -> Float32[np.ndarray, "{height} {width} 3"]:
     """Cut a piece out of a random surface and scale it to a size; its mean is 0."""
     piece = _cut(surfaces, rng, height, width)
@@ -134,7 +127,7 @@ def cut_surface(
 
 
 def _cut(
-    surfaces: list[Surface], rng: np.random.Generator, height: int, width: int
+    surfaces: list[Surface], rng: Random, height: int, width: int
 ) -> UInt8[np.ndarray, "{height} {width} 3"]:
     surface = surfaces[whole(rng, len(surfaces))]
     zoom = between(rng, 0.4, 1.5)

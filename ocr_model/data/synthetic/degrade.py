@@ -1,11 +1,10 @@
 """What cameras, scanners and encoders take away: blur, noise, resolution, JPEG."""
 
 import cv2
-import numpy as np
 from pydantic import Field, NonNegativeFloat
 
 from ocr_model.config import Config
-from ocr_model.data.draws import Number, between, happens, whole
+from ocr_model.data.draws import Number, Random, between, happens, whole
 from ocr_model.data.effects import DIRECTIONS, add_noise, blur, blur_by_motion, encode_again
 from ocr_model.image import Pixels
 
@@ -56,7 +55,7 @@ class DegradeConfig(Config):
 def degrade(
     pixels: Pixels,
     config: DegradeConfig,
-    rng: np.random.Generator,
+    rng: Random,
     *,
     strength: float = 1.0,
     text_height: Number | None = None,
@@ -91,8 +90,8 @@ def degrade(
         way = cv2.INTER_LINEAR if happens(rng, 0.6) else cv2.INTER_CUBIC
         pixels = cv2.resize(pixels, (width, height), interpolation=way)
     if happens(rng, config.noise.probability):
-        deviation, down, across = rng.random(3).tolist()
-        pixels = add_noise(pixels, deviation * strength * config.noise.sigma, down, across)
+        deviation = between(rng, 0, strength) * config.noise.sigma
+        pixels = add_noise(pixels, deviation, rng.random(), rng.random())
     if happens(rng, config.jpeg.probability):
         quality = round(96 - between(rng, 0, strength) * (96 - config.jpeg.lowest_quality))
         pixels = encode_again(pixels, quality)

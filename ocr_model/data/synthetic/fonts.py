@@ -23,7 +23,7 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from ocr_model.config import Config
-from ocr_model.data.draws import whole
+from ocr_model.data.draws import Random, whole
 from ocr_model.errors import ConfigError
 
 T = TypeVar("T")
@@ -68,6 +68,9 @@ class Glyph:
     """From this pen position to the next."""
     ink: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Left, top, right, bottom of the ink in the mask, which begins where the pen stands."""
+    height: int = 0
+    width: int = 0
+    """Of the mask; 0 of a space."""
 
 
 class Face:
@@ -93,7 +96,7 @@ class Face:
         """Return by how many pixels the face moves `right` towards `left` (negative) or away."""
         pair = left + right
         if pair not in self._kerning:
-            advances = self._font.getlength(left) + self._font.getlength(right)
+            advances = self.glyph(left).advance + self.glyph(right).advance
             self._kerning[pair] = self._font.getlength(pair) - advances
         return self._kerning[pair]
 
@@ -134,7 +137,8 @@ class Face:
         image = Image.new("L", (right - left, bottom - top))
         ImageDraw.Draw(image).text((-left, -top), char, 255, self._font, anchor="ls")
         mask = np.array(image)
-        return Glyph(mask, left, top, self._font.getlength(char), _ink_box(mask))
+        advance = self._font.getlength(char)
+        return Glyph(mask, left, top, advance, _ink_box(mask), *mask.shape)
 
 
 class FontCatalog:
@@ -155,9 +159,9 @@ class FontCatalog:
             digest = crc32(f"{face.path.name} {face.path.stat().st_size}".encode(), digest)
         return f"{digest:08x}"
 
-    def draw_face(self, text: str, rng: np.random.Generator) -> Face | None:
+    def draw_face(self, text: str, rng: Random) -> Face | None:
         """Draw a face that has all glyphs of a text; None where no face has."""
-        first, place = whole(rng, len(self._families)), float(rng.random())
+        first, place = whole(rng, len(self._families)), rng.random()
         for family in _turned(self._families, first):
             for face in _turned(family, int(place * len(family))):
                 if face.can_draw(text):

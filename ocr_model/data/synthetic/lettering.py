@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
-from ocr_model.data.draws import between, happens
+from ocr_model.data.draws import Random, between, happens
 from ocr_model.data.effects import blur
 from ocr_model.data.synthetic.fonts import EM_PIXELS, Face, Mask
 
 _SPACE = " "
+_LEAST_INK = 0.52  # share of a face's own that is left of thinned strokes
 
 
 @dataclass(frozen=True)
@@ -35,40 +36,38 @@ def set_text(face: Face, text: str, *, tracking: float = 0.0, margin: int = 0) -
         margin: Pixels of paper around the ink, for borders and shadows.
     """
     pen, previous = 0.0, ""
-    placed = []
-    first = top = right = bottom = 0
+    glyphs, lefts = [], []
     for char in text:
         if previous:
             pen += tracking + (0.0 if _SPACE in (char, previous) else face.kerning(previous, char))
         glyph = face.glyph(char)
-        left = round(pen) + glyph.left
-        height, width = glyph.mask.shape
-        if height:
-            if not bottom - top:  # the first with ink
-                first, top, right, bottom = left, glyph.top, left, glyph.top
-            first, top = min(first, left), min(top, glyph.top)
-            right, bottom = max(right, left + width), max(bottom, glyph.top + height)
-        placed.append((glyph, left))
+        glyphs.append(glyph)
+        lefts.append(round(pen) + glyph.left)
         pen += glyph.advance
         previous = char
-    mask = np.zeros((bottom - top + 2 * margin, right - first + 2 * margin), np.uint8)
+    inked = [(glyph, left) for glyph, left in zip(glyphs, lefts, strict=True) if glyph.height]
+    first = min([left for _, left in inked]) - margin
+    top = min([glyph.top for glyph, _ in inked]) - margin
+    right = max([left + glyph.width for glyph, left in inked]) + margin
+    bottom = max([glyph.top + glyph.height for glyph, _ in inked]) + margin
+    mask = np.zeros((bottom - top, right - first), np.uint8)
     boxes: list[float] = []
     end = 0
-    for glyph, left in placed:
-        x, y = left - first + margin, glyph.top - top + margin
-        height, width = glyph.mask.shape
+    for glyph, left in zip(glyphs, lefts, strict=True):
+        x, y, height = left - first, glyph.top - top, glyph.height
         if not height:  # a space
-            baseline = margin - top
-            boxes += (x, baseline - EM_PIXELS // 2, x + glyph.advance, baseline)
+            boxes += (x, -top - EM_PIXELS // 2, x + glyph.advance, -top)
             continue
+        next_x = x + glyph.width
         if x >= end:
-            mask[y : y + height, x : x + width] = glyph.mask
+            mask[y : y + height, x:next_x] = glyph.mask
+            end = next_x
         else:  # it reaches under the one before
-            part = mask[y : y + height, x : x + width]
+            part = mask[y : y + height, x:next_x]
             cv2.max(part, glyph.mask, dst=part)
-        end = max(end, x + width)
-        ink = glyph.ink
-        boxes += (x + ink[0], y + ink[1], x + ink[2], y + ink[3])
+            end = max(end, next_x)
+        ink_left, ink_top, ink_right, ink_bottom = glyph.ink
+        boxes += (x + ink_left, y + ink_top, x + ink_right, y + ink_bottom)
     ink_box = (margin, margin, mask.shape[1] - margin, mask.shape[0] - margin)
     return Lettering(mask, np.array(boxes, np.float32).reshape(-1, 4), ink_box)
 
@@ -79,8 +78,10 @@ def change_weight(mask: Mask, amount: float) -> Mask:
     soft = cv2.sepFilter2D(mask, -1, kernel, kernel)
     # Where the blurred edge is cut moves the outline; the slope keeps it smooth.
     changed = cv2.LUT(soft, _weight_ramp(round(128 - 100 * amount)))
-    if amount < 0:  # thin strokes would vanish
+    if amount < 0:
         cv2.max(changed, cv2.convertScaleAbs(mask, alpha=0.5), dst=changed)
+        if cv2.mean(changed)[0] < _LEAST_INK * cv2.mean(mask)[0]:
+            return mask  # hairlines would vanish
     return changed
 
 
@@ -89,7 +90,7 @@ def outline(mask: Mask, pixels: int) -> Mask:
     return cv2.dilate(mask, _disc(pixels))
 
 
-def cast_shadow(mask: Mask, reach: int, rng: np.random.Generator) -> Mask:
+def cast_shadow(mask: Mask, reach: int, rng: Random) -> Mask:
     """Move a mask aside by up to `reach` pixels each way and perhaps soften it."""
     dx, dy = (round(between(rng, -reach, reach)) for _ in range(2))
     height, width = mask.shape

@@ -10,7 +10,14 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from ocr_model.config import Config
 from ocr_model.data.draws import Range, between, happens, pick, whole
 from ocr_model.data.synthetic.backdrops import draw_backdrop
-from ocr_model.data.synthetic.colours import Colour, Surface, draw_colours, draw_surface, lay_over
+from ocr_model.data.synthetic.colours import (
+    Colour,
+    Surface,
+    contrast_of,
+    draw_colours,
+    draw_surface,
+    lay_over,
+)
 from ocr_model.data.synthetic.fonts import EM_PIXELS, Face, Mask
 from ocr_model.data.synthetic.lettering import Lettering, set_text
 from ocr_model.data.synthetic.page_faces import PageFaces
@@ -209,7 +216,8 @@ def _paint(
         ink = _contrasting(paper, rng)
         _paint_board(part, placement, paper, ink, surfaces, rng)
     else:
-        ink = _contrasting(around.astype(np.float32), rng)
+        red, green, blue = around.tolist()
+        ink = _contrasting((red, green, blue), rng)
     shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]])
     warp = Warp(of_pixels(shift @ placement.homography), placement.bend, height, width)
     letters, *behind = warp.apply(panel.layers)
@@ -235,11 +243,10 @@ def _paint_board(
         fallen = (corners + between(rng, 0.1, 0.6) * 16 * reach).astype(np.int32)
         cv2.fillConvexPoly(board, fallen, 255, cv2.LINE_AA, 4)
         shadow = cv2.GaussianBlur(board, (0, 0), 0.5 + reach / 5)
-        lay_over(part, shadow, np.zeros(3, np.float32), between(rng, 0.3, 0.8))
+        lay_over(part, shadow, (0, 0, 0), between(rng, 0.3, 0.8))
         board[:] = 0
     cv2.fillConvexPoly(board, corners.astype(np.int32), 255, cv2.LINE_AA, 4)
-    contrast = float(np.abs(paper - ink).mean()) / 64
-    amount = between(rng, 0, 0.4) * min(1.0, contrast)
+    amount = between(rng, 0, 0.4) * min(1.0, contrast_of(paper, ink) / 64)
     filling = draw_surface(surfaces, rng, (height, width), paper, amount)
     lay_over(part, board, filling, opacity=1.0)
     if happens(rng, 0.4):
@@ -253,9 +260,9 @@ def _contrasting(ground: Colour, rng: np.random.Generator) -> Colour:
     """Draw a colour that can be read on another."""
     for _ in range(6):
         for colour in draw_colours(rng, from_palette=True):
-            if float(np.abs(colour - ground).mean()) >= _LEAST_CONTRAST:
+            if contrast_of(colour, ground) >= _LEAST_CONTRAST:
                 return colour
-    return np.full(3, 0 if float(ground.mean()) > 127 else 255, np.float32)
+    return (0, 0, 0) if sum(ground) > 3 * 127 else (255, 255, 255)
 
 
 def _words_of(panel: _Panel, placement: Placement, line: int, block: int) -> list[PageWord]:

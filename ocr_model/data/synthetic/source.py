@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 from zlib import crc32
 
-import numpy as np
 from pydantic import PositiveInt
 
+from ocr_model.data.draws import Draws, Random
 from ocr_model.data.fragments import Fragment, Rows, Sample
 from ocr_model.data.seeding import generator_of
 from ocr_model.data.source_config import ROWS_PER_FRAGMENT, SourceConfig, Subset, runs, split_of
@@ -95,19 +95,19 @@ class SyntheticSource(SourceConfig):
         """Name what this machine brings to the pictures."""
         return _digest(self.lexicon, self.renderer.fonts, self.renderer.surface.photos)
 
-    def _draw(self, fragment: Fragment, row: int, epoch: int) -> tuple[str, np.random.Generator]:
+    def _draw(self, fragment: Fragment, row: int, epoch: int) -> tuple[str, Random]:
         """Draw a text; the generator goes on to draw its picture.
 
         A row's texts of all epochs are of one kind and length: batches are planned by length.
         """
         is_validation = split_of(fragment) == "validation"
         number = fragment.part * ROWS_PER_FRAGMENT + row
-        rng = generator_of(self.seed, int(is_validation), 0, number)
+        rng = Draws(generator_of(self.seed, int(is_validation), 0, number))
         kind = self._sampler.draw_kind(rng)
         text = self._sampler.draw_of_kind(kind, rng, is_validation=is_validation)
         if is_validation or not epoch:
             return text, rng
-        rng = generator_of(self.seed, 0, epoch, number)
+        rng = Draws(generator_of(self.seed, 0, epoch, number))
         return self._sampler.draw_of_kind(kind, rng, is_validation=False, like=text), rng
 
 

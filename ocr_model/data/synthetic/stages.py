@@ -2,11 +2,10 @@
 
 import math
 
-import numpy as np
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from ocr_model.config import Config
-from ocr_model.data.draws import Number, between, happens, whole
+from ocr_model.data.draws import Number, Random, between, happens, whole
 from ocr_model.data.synthetic.degrade import DegradeConfig
 from ocr_model.data.synthetic.fonts import EM_PIXELS, FontsConfig, Mask
 from ocr_model.data.synthetic.lettering import cast_shadow, change_weight, outline
@@ -22,7 +21,7 @@ class WeightConfig(Config):
     probability: float = Field(0.4, ge=0, le=1)
     amount: float = Field(0.8, ge=0, le=1)
 
-    def change(self, ink: Mask, rng: np.random.Generator) -> Mask:
+    def change(self, ink: Mask, rng: Random) -> Mask:
         """Return the ink, perhaps of another weight."""
         if not happens(rng, self.probability):
             return ink
@@ -36,14 +35,12 @@ class TrackingConfig(Config):
     tightest: float = Field(-0.04, ge=-0.2, le=0)
     widest: float = Field(0.25, ge=0, le=2)
 
-    def draw(self, rng: np.random.Generator) -> float:
+    def draw(self, rng: Random) -> float:
         """Return pixels at `EM_PIXELS`."""
         if not happens(rng, self.probability):
             return 0.0
         # Most signs are set tight: the square favours small amounts.
-        return EM_PIXELS * (
-            self.tightest + (self.widest - self.tightest) * float(rng.random()) ** 2
-        )
+        return EM_PIXELS * (self.tightest + (self.widest - self.tightest) * rng.random() ** 2)
 
 
 class CurveConfig(Config):
@@ -56,14 +53,14 @@ class CurveConfig(Config):
     def draw(
         self,
         ink_box: tuple[Number, Number, Number, Number],
-        rng: np.random.Generator,
+        rng: Random,
         *,
         hardness: float | None = None,
     ) -> Bend | None:
         """Return a bend for this share of the angle, or, without one, an even share."""
         if not self.degrees or not happens(rng, self.probability):
             return None
-        share = float(rng.random()) if hardness is None else hardness
+        share = rng.random() if hardness is None else hardness
         left, top, right, bottom = ink_box
         # A bowl needs room above: short words on a narrow arc would overlap themselves.
         most = 0.8 * (right - left) / (bottom - top)
@@ -81,9 +78,7 @@ class LayerConfig(Config):
     """Largest width or distance, where capitals are 34 pixels high."""
 
 
-def draw_layers(
-    ink: Mask, border: LayerConfig, shadow: LayerConfig, rng: np.random.Generator
-) -> list[Mask]:
+def draw_layers(ink: Mask, border: LayerConfig, shadow: LayerConfig, rng: Random) -> list[Mask]:
     """Return ink, border and shadow, as far as they are there; the ink comes first."""
     layers = [ink]
     if border.pixels and happens(rng, border.probability):

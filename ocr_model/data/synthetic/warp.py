@@ -17,6 +17,10 @@ Plane = Float32[np.ndarray, "_height _width"]
 Homography = Float64[np.ndarray, "3 3"]
 
 
+_CELL = 4  # pixels
+_CORNERS = np.array([0, 1, 2, 1, 2, 3, 0, 3])  # of left, top, right, bottom
+
+
 @dataclass(frozen=True)
 class Bend:
     """A straight line laid along an arc; letters turn with it."""
@@ -63,20 +67,14 @@ class Warp:
     def apply(self, layers: list[Mask]) -> list[Mask]:
         """Draw masks of one size into the picture, all at once; nothing is where they end."""
         size = (self.width, self.height)
-        # Four channels are warped faster than three.
-        match layers:
-            case [layer]:
-                stack = layer
-            case [first, _, _]:
-                stack = cv2.merge([*layers, first])
-            case _:
-                stack = cv2.merge(layers)
+        # Four channels are warped faster than three, and in half the time of two.
+        stack = layers[0] if len(layers) == 1 else cv2.merge([*layers, *layers][:4])
         if self.bend is None:
             warped = cv2.warpPerspective(stack, self.homography, size, flags=cv2.INTER_LINEAR)
         else:
             _, back = cv2.invert(self.homography)
             x, y = cv2.split(cv2.perspectiveTransform(_grid(*size), back))
-            columns, rows = self.bend.backward(x, y)
+            columns, rows = (_between_grid(plane, size) for plane in self.bend.backward(x, y))
             warped = cv2.remap(stack, columns, rows, cv2.INTER_LINEAR)
         return [warped] if warped.ndim == 2 else list(cv2.split(warped))[: len(layers)]
 
@@ -95,7 +93,7 @@ def _points(x: np.ndarray, y: np.ndarray) -> Points:
 
 def corners_of(boxes: Float32[np.ndarray, "boxes 4"]) -> Float32[np.ndarray, "boxes 4 2"]:
     """Return the corners of boxes of left, top, right, bottom."""
-    return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+    return boxes.take(_CORNERS, axis=1).reshape(-1, 4, 2)
 
 
 def rim(box: tuple[Number, Number, Number, Number], num_points: int) -> Points:
@@ -111,14 +109,27 @@ def _unit_rim(num_points: int) -> Points:
     return _points(np.tile(along, 2), np.repeat((0, 1), num_points))
 
 
-def _grid(width: int, height: int) -> Float32[np.ndarray, "{height} {width} 2"]:
-    """Return the place (x, y) of every pixel."""
-    return _large_grid(power_of_two(width), power_of_two(height))[:height, :width]
+def _grid(width: int, height: int) -> Float32[np.ndarray, "_rows _columns 2"]:
+    """Return the middle (x, y) of every cell, and of one more around them on each side.
+
+    A bend is so smooth that what lies between may be interpolated: arcs cost a tenth.
+    """
+    rows, columns = -(-height // _CELL) + 2, -(-width // _CELL) + 2
+    return _large_grid(power_of_two(rows), power_of_two(columns))[:rows, :columns]
+
+
+def _between_grid(plane: Plane, size: tuple[int, int]) -> Plane:
+    """Give every pixel of a picture (width, height) its value, from those of the grid."""
+    rows, columns = plane.shape
+    full = cv2.resize(plane, (columns * _CELL, rows * _CELL))
+    return full[_CELL : _CELL + size[1], _CELL : _CELL + size[0]]
 
 
 @lru_cache(maxsize=64)
-def _large_grid(width: int, height: int) -> Float32[np.ndarray, "{height} {width} 2"]:
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    grid = np.stack([x, y], axis=-1)
+def _large_grid(
+    num_rows: int, num_columns: int
+) -> Float32[np.ndarray, "{num_rows} {num_columns} 2"]:
+    y, x = np.mgrid[:num_rows, :num_columns].astype(np.float32)
+    grid: np.ndarray = (np.stack([x, y], axis=-1) - 1) * _CELL + np.float32((_CELL - 1) / 2)
     grid.flags.writeable = False
     return grid

@@ -7,9 +7,7 @@ a page of training and one of validation share no word of three letters or digit
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-import numpy as np
-
-from ocr_model.data.draws import between, happens, pick, whole
+from ocr_model.data.draws import Random, between, happens, pick, whole
 from ocr_model.data.synthetic.fonts import FontCatalog, FontsConfig, load_fonts
 from ocr_model.data.synthetic.words import (
     CaseShares,
@@ -88,7 +86,7 @@ def load_texts(lexicon: LexiconConfig, fonts: FontsConfig) -> Texts:
 class Wording:
     """Draws what one page says; the generator decides everything."""
 
-    def __init__(self, texts: Texts, rng: np.random.Generator, *, is_validation: bool) -> None:
+    def __init__(self, texts: Texts, rng: Random, *, is_validation: bool) -> None:
         self._texts, self._rng, self._is_validation = texts, rng, is_validation
 
     def word(self) -> str:

@@ -4,11 +4,10 @@ import string
 from collections.abc import Callable
 from zlib import crc32
 
-import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from ocr_model.config import Config
-from ocr_model.data.draws import Shares, happens, pick, whole
+from ocr_model.data.draws import Random, Shares, happens, pick, whole
 from ocr_model.data.synthetic import grammar
 from ocr_model.data.synthetic.fonts import FontCatalog
 from ocr_model.data.synthetic.lexicon import drawable_words, words_of_file, words_of_languages
@@ -107,7 +106,7 @@ class TextSampler:
                         f"{'one' if part else 'nine'} in ten; give a longer list"
                     )
         self._by_length = {part: _group_by_length(found) for part, found in self._words.items()}
-        self._kinds: dict[str, Callable[[np.random.Generator, bool], str]] = {
+        self._kinds: dict[str, Callable[[Random, bool], str]] = {
             "word": self._word,
             "number": lambda rng, _: grammar.digits(rng, 1, 7),
             "code": lambda rng, _: grammar.code(rng),
@@ -142,18 +141,18 @@ class TextSampler:
             chars.add(" ")
         return "".join(sorted(chars))
 
-    def draw(self, rng: np.random.Generator, *, is_validation: bool) -> str:
+    def draw(self, rng: Random, *, is_validation: bool) -> str:
         """Draw a text of at most `max_chars` characters."""
         return self.draw_of_kind(self.draw_kind(rng), rng, is_validation=is_validation)
 
-    def draw_kind(self, rng: np.random.Generator) -> str:
+    def draw_kind(self, rng: Random) -> str:
         """Draw a name of `ContentShares`."""
         return self._config.shares.draw(rng)
 
     def draw_of_kind(
         self,
         kind: str,
-        rng: np.random.Generator,
+        rng: Random,
         *,
         is_validation: bool,
         like: str | None = None,
@@ -181,10 +180,10 @@ class TextSampler:
             f"characters; set data.lexicon.shares.{kind}=0"
         )
 
-    def _plain_word(self, rng: np.random.Generator, is_validation: bool) -> str:
+    def _plain_word(self, rng: Random, is_validation: bool) -> str:
         return pick(rng, self._words[is_validation])
 
-    def _word(self, rng: np.random.Generator, is_validation: bool) -> str:
+    def _word(self, rng: Random, is_validation: bool) -> str:
         word = self._in_case(self._plain_word(rng, is_validation), rng)
         if not happens(rng, self._config.punctuation):
             return word
@@ -193,7 +192,7 @@ class TextSampler:
         marks = pick(rng, _MARKS_AROUND)
         return marks[0] + word + marks[1]
 
-    def _in_case(self, word: str, rng: np.random.Generator) -> str:
+    def _in_case(self, word: str, rng: Random) -> str:
         match self._config.case.draw(rng):
             case "lower":
                 return word.lower()
@@ -204,13 +203,13 @@ class TextSampler:
             case _:
                 return "".join(c.upper() if happens(rng, 0.5) else c.lower() for c in word)
 
-    def _phrase(self, rng: np.random.Generator, is_validation: bool) -> str:
+    def _phrase(self, rng: Random, is_validation: bool) -> str:
         words = [self._word(rng, is_validation) for _ in range(2 + whole(rng, 3))]
         while len(words) > 2 and len(" ".join(words)) > self._config.max_chars:
             words.pop()
         return " ".join(words)
 
-    def _address(self, rng: np.random.Generator, is_validation: bool) -> str:
+    def _address(self, rng: Random, is_validation: bool) -> str:
         name, domain = (self._plain_word(rng, is_validation).lower() for _ in range(2))
         ending = pick(rng, _DOMAINS)
         forms = (
