@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ocr_model.charset import BLANK, EOS, PAD, SOS, UNK
+from ocr_model.decoding.options import GREEDY, DecodeOptions
 from ocr_model.decoding.readings import Readings
 
 _CROWDED = 0.75  # share of rows still written, from which on the others are dropped
@@ -32,7 +33,7 @@ def decode_greedily(
     batch_size: int,
     max_chars: int,
     device: torch.device,
-    is_allowed: Bool[Tensor, " classes"] | None = None,
+    options: DecodeOptions = GREEDY,
 ) -> Readings:
     """Feed each most likely character back until every row has written `<EOS>`.
 
@@ -44,7 +45,7 @@ def decode_greedily(
         batch_size: Number of rows.
         max_chars: Longest reading.
         device: Of the writer.
-        is_allowed: Which classes may be written; `<EOS>` always may. None: all.
+        options: Which classes may be written (`<EOS>` always may), and the temperature.
     """
     class_ids = torch.full((batch_size, max_chars), PAD, dtype=torch.long, device=device)
     scores = torch.ones(batch_size, max_chars, device=device)
@@ -57,8 +58,8 @@ def decode_greedily(
     for position in range(max_chars + 1):
         logits, weights = writer.step(newest, position)
         if forbidden is None:
-            forbidden = _forbidden(logits, is_allowed)
-        probabilities = (logits.float() + forbidden).softmax(-1)
+            forbidden = _forbidden(logits, options.is_allowed)
+        probabilities = (logits.float() / options.temperature + forbidden).softmax(-1)
         best, chosen = probabilities.max(-1)
         if position == max_chars:  # no room for more: the word is right if it ends here
             best = probabilities[:, EOS]

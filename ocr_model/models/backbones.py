@@ -5,7 +5,7 @@ from pickle import UnpicklingError
 from typing import Literal, assert_never
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torchvision.models import ResNet, get_model_weights
 from torchvision.models.resnet import BasicBlock, Bottleneck
@@ -93,12 +93,23 @@ class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
         self._strides += [strides.get(layer, (2, 2)) for layer in self._layers[1:]]
 
     def forward(
-        self, images: Float[Tensor, "batch 3 height width"]
+        self,
+        images: Float[Tensor, "batch 3 height width"],
+        is_content: Bool[Tensor, "batch width"] | None = None,
     ) -> Float[Tensor, "batch channels map_height map_width"]:
-        """Return the feature map of the last kept layer."""
-        features: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        """Return the feature map of the last kept layer.
+
+        With `is_content`, False where an image is padded on the right, the padding is 0 wherever a
+        convolution looks further than its own column: an image then gives the same features
+        however much it is padded. Behind its end the map holds anything.
+        """
+        features: Tensor = self.relu(self.bn1(self.conv1(keep_content(images, is_content))))
+        features = self.maxpool(keep_content(features, is_content, 2))
+        stride = 2 * _horizontal(self.maxpool)
         for layer in self._layers:
-            features = getattr(self, layer)(features)
+            for block in getattr(self, layer):
+                features = _through(block, features, is_content, stride)
+                stride *= _horizontal(_strided(block))
         return features
 
     def map_size(self, height: int, width: int) -> tuple[int, int]:
@@ -131,9 +142,50 @@ class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
             self.maxpool.stride = stride
             return
         first = getattr(self, where)[0]
-        (first.conv2 if isinstance(first, Bottleneck) else first.conv1).stride = stride
+        _strided(first).stride = stride
         if first.downsample is not None:
             first.downsample[0].stride = stride
+
+
+def keep_content(
+    features: Float[Tensor, "batch channels _height _width"],
+    is_content: Bool[Tensor, "batch pixels"] | None,
+    stride: int = 1,
+) -> Float[Tensor, "batch channels _height _width"]:
+    """Set to 0 what lies behind the end of each image; `stride` is pixels per column."""
+    if is_content is None:
+        return features
+    return features.masked_fill(~is_content[:, None, None, ::stride], 0)
+
+
+def _through(
+    block: BasicBlock | Bottleneck,
+    features: Float[Tensor, "batch channels _height _width"],
+    is_content: Bool[Tensor, "batch pixels"] | None,
+    stride: int,
+) -> Float[Tensor, "batch more_channels _lower _narrower"]:
+    """Run a block as torchvision does, with nothing in the padding that its convolutions see."""
+    stride_after = stride * _horizontal(_strided(block))
+    shortcut: Tensor = features if block.downsample is None else block.downsample(features)
+    if isinstance(block, Bottleneck):
+        inner = keep_content(block.relu(block.bn1(block.conv1(features))), is_content, stride)
+        inner = block.bn3(block.conv3(block.relu(block.bn2(block.conv2(inner)))))
+    else:
+        inner = block.relu(block.bn1(block.conv1(keep_content(features, is_content, stride))))
+        inner = block.bn2(block.conv2(keep_content(inner, is_content, stride_after)))
+    total: Tensor = block.relu(inner + shortcut)
+    return total
+
+
+def _strided(block: BasicBlock | Bottleneck) -> nn.Conv2d:
+    convolution = block.conv2 if isinstance(block, Bottleneck) else block.conv1
+    assert isinstance(convolution, nn.Conv2d)
+    return convolution
+
+
+def _horizontal(layer: nn.Conv2d | nn.MaxPool2d) -> int:
+    stride = layer.stride
+    return int(stride[1] if isinstance(stride, tuple) else stride)
 
 
 def horizontal_stride(strides: dict[str, Stride], num_layers: int) -> int:

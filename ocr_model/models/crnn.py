@@ -8,12 +8,12 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ocr_model.charset import BLANK
-from ocr_model.decoding.ctc import ctc_losses, decode_ctc
+from ocr_model.decoding.ctc import blank_out, columns_for, ctc_losses, decode_ctc
+from ocr_model.decoding.options import GREEDY, DecodeOptions
 from ocr_model.decoding.readings import Readings
 from ocr_model.errors import ConfigError
 from ocr_model.image import ImageGeometry
-from ocr_model.models.backbones import ResNetBackbone, Stride, horizontal_stride
+from ocr_model.models.backbones import ResNetBackbone, Stride, horizontal_stride, keep_content
 from ocr_model.models.interface import (
     Features,
     Images,
@@ -74,7 +74,12 @@ class CRNN(RecognizerModel):
 
     def encode(self, images: Images, content_width: Int[Tensor, " batch"]) -> Features:
         """Turn pixels into one token per column; the recurrence never sees padding."""
-        feature_map = self.convolution(self.backbone(self.pixels(images)))
+        starts = torch.arange(images.shape[2], device=images.device)
+        is_content = (starts < content_width[:, None]) if self.masks_padding else None
+        feature_map = self.backbone(self.pixels(images), is_content)
+        feature_map = self.convolution(
+            keep_content(feature_map, is_content, self.pixels_per_column)
+        )
         columns = feature_map.permute(0, 3, 1, 2).flatten(2)  # batch, time, channels * height
         columns = self.dropout(self.project(columns))
         starts = torch.arange(columns.shape[1], device=images.device) * self.pixels_per_column
@@ -95,31 +100,28 @@ class CRNN(RecognizerModel):
     ) -> LossOutput:
         """Return the CTC loss per character.
 
-        A label that needs more columns than its picture has is given those of the padding it
-        needs, whose scores are one and the same: no path at all would make its loss 0.
-
         Raises:
             ConfigError: Label smoothing or scheduled sampling was asked for; CTC has neither.
         """
         if label_smoothing or sampling_mask is not None:
             raise ConfigError("crnn trains by CTC: label smoothing and sampling have no effect")
         ids, num_chars = targets.class_ids, targets.num_chars
-        is_char = torch.arange(1, ids.shape[1], device=ids.device) < num_chars[:, None]
-        num_needed = num_chars + ((ids[:, 1:] == ids[:, :-1]) & is_char).sum(1)
-        num_columns = torch.maximum((~features.is_padding).sum(1), num_needed)
-        num_columns = num_columns.clamp(max=features.tokens.shape[1])
+        num_columns = columns_for(ids, num_chars, features.is_padding)
         losses = ctc_losses(self._log_probs(features), ids, num_chars, num_columns)
         none = targets.num_chars.new_zeros(())
         return LossOutput(losses, none, none)
 
     def decode(
-        self, features: Features, *, max_chars: int, with_attention: bool = False
+        self,
+        features: Features,
+        *,
+        max_chars: int,
+        options: DecodeOptions = GREEDY,
+        with_attention: bool = False,
     ) -> Readings:
-        """Read the best path; padding holds nothing but blanks."""
-        log_probs = self._log_probs(features)
-        blank = torch.full_like(log_probs[0, 0], float("-inf"))
-        blank[BLANK] = 0
-        return decode_ctc(torch.where(features.is_padding[..., None], blank, log_probs), max_chars)
+        """Read by CTC; padding holds nothing but blanks."""
+        log_probs = blank_out(self._log_probs(features), features.is_padding)
+        return decode_ctc(log_probs, max_chars, options)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Return the ResNet's parameters."""

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from ocr_model.config import Config
+from ocr_model.decoding.options import GREEDY, DecodeOptions
 from ocr_model.decoding.readings import Readings
 
 Images = UInt8[Tensor, "batch height width 3"]
@@ -78,9 +79,14 @@ class RecognizerModel(nn.Module, ABC):
 
     @abstractmethod
     def decode(
-        self, features: Features, *, max_chars: int, with_attention: bool = False
+        self,
+        features: Features,
+        *,
+        max_chars: int,
+        options: DecodeOptions = GREEDY,
+        with_attention: bool = False,
     ) -> Readings:
-        """Read greedily, at most `max_chars` characters."""
+        """Read at most `max_chars` characters."""
 
     @abstractmethod
     def encoder_parameters(self) -> list[nn.Parameter]:

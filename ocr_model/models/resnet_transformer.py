@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from ocr_model.charset import EOS, PAD, SOS
 from ocr_model.decoding.autoregressive import decode_greedily
-from ocr_model.decoding.ctc import ctc_losses, decode_ctc
+from ocr_model.decoding.ctc import blank_out, columns_for, ctc_losses, decode_ctc
+from ocr_model.decoding.options import GREEDY, DecodeOptions
 from ocr_model.decoding.readings import Readings
 from ocr_model.image import ImageGeometry
 from ocr_model.models.attention import DecoderCache, TransformerDecoder, sinusoidal_positions_2d
@@ -107,6 +108,7 @@ class ResNetTransformer(RecognizerModel):
     ) -> None:
         super().__init__()
         self.config = config
+        self.masks_padding = geometry.fit == "pad"
         self.pixels = PixelNormalization()
         self.backbone = ResNetBackbone(
             config.backbone,
@@ -141,7 +143,11 @@ class ResNetTransformer(RecognizerModel):
 
     def encode(self, images: Images, content_width: Int[Tensor, " batch"]) -> Features:
         """Turn pixels into tokens, two rows by a column per 4 pixels with the `text` strides."""
-        feature_map = self.project(self.backbone(self.pixels(images)))
+        is_content = None
+        if self.masks_padding:
+            places = torch.arange(images.shape[2], device=images.device)
+            is_content = places < content_width[:, None]
+        feature_map = self.project(self.backbone(self.pixels(images), is_content))
         _, _, height, width = feature_map.shape
         tokens = self.memory_norm(feature_map.flatten(2).transpose(1, 2))
         starts = torch.arange(width, device=images.device) * self.pixels_per_column
@@ -171,22 +177,31 @@ class ResNetTransformer(RecognizerModel):
             correct = ((logits.argmax(-1) == expected) & is_token).sum()
             total = is_token.sum()
         if self.ctc_head is not None:
-            ctc = ctc_losses(self._columns(features), targets.class_ids, targets.num_chars)
+            ids, num_chars = targets.class_ids, targets.num_chars
+            num_columns = columns_for(ids, num_chars, self._is_empty_column(features))
+            ctc = ctc_losses(self._columns(features), ids, num_chars, num_columns)
             parts.append(self.config.ctc_weight * ctc)
         return LossOutput(torch.stack(parts).sum(0), correct, total)
 
     def decode(
-        self, features: Features, *, max_chars: int, with_attention: bool = False
+        self,
+        features: Features,
+        *,
+        max_chars: int,
+        options: DecodeOptions = GREEDY,
+        with_attention: bool = False,
     ) -> Readings:
         """Read with the configured head."""
         if self.config.decode_with == "ctc":
-            return decode_ctc(self._columns(features), max_chars)
+            log_probs = blank_out(self._columns(features), self._is_empty_column(features))
+            return decode_ctc(log_probs, max_chars, options)
         writer = self.start_writing(features, with_attention=with_attention)
         return decode_greedily(
             writer,
             batch_size=len(features.tokens),
             max_chars=min(max_chars, self._require_decoder().max_steps - 1),
             device=features.tokens.device,
+            options=options,
         )
 
     def start_writing(self, features: Features, *, with_attention: bool = False) -> "CachedWriter":
@@ -234,6 +249,9 @@ class ResNetTransformer(RecognizerModel):
         columns = features.tokens.unflatten(1, (height, width)).mean(1)
         logits: Tensor = self.ctc_head(columns)
         return logits.float().log_softmax(-1)
+
+    def _is_empty_column(self, features: Features) -> Bool[Tensor, "batch time"]:
+        return features.is_padding[:, : features.map_size[1]]  # of the first row, as of all
 
     def _require_decoder(self) -> TransformerDecoder:
         if self.decoder is None:

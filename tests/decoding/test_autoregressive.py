@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ocr_model.charset import BLANK, EOS, PAD, SOS, SPECIAL_TOKENS, UNK
 from ocr_model.decoding.autoregressive import decode_greedily
+from ocr_model.decoding.options import DecodeOptions
 from ocr_model.decoding.readings import Readings
 
 A, B, C = range(len(SPECIAL_TOKENS), len(SPECIAL_TOKENS) + 3)
@@ -89,16 +90,22 @@ def test_special_tokens_are_never_written_however_likely() -> None:
 def test_only_allowed_characters_are_written() -> None:
     is_allowed = torch.zeros(C + 1, dtype=torch.bool)
     is_allowed[[A, C]] = True
-    readings = decode_greedily(
-        Stubborn(), batch_size=1, max_chars=3, device=CPU, is_allowed=is_allowed
-    )
+    options = DecodeOptions(is_allowed=is_allowed)
+    readings = decode_greedily(Stubborn(), batch_size=1, max_chars=3, device=CPU, options=options)
     assert not torch.isin(readings.class_ids, torch.tensor([B])).any()
-    is_allowed[[A, C]] = False
-    readings = decode_greedily(
-        Stubborn(), batch_size=1, max_chars=3, device=CPU, is_allowed=is_allowed
-    )
+    options = DecodeOptions(is_allowed=torch.zeros(C + 1, dtype=torch.bool))
+    readings = decode_greedily(Stubborn(), batch_size=1, max_chars=3, device=CPU, options=options)
     assert readings.num_chars.tolist() == [0]
     assert readings.confidences.tolist() == [1]
+
+
+def test_a_temperature_spreads_probability_and_changes_no_text() -> None:
+    readings = decode_greedily(
+        Stubborn(), batch_size=1, max_chars=3, device=CPU, options=DecodeOptions(temperature=2.0)
+    )
+    assert readings.class_ids.tolist() == [[B, B, B]]
+    likely = math.exp(1) / (math.exp(1) + 3)
+    assert readings.char_confidences[0].tolist() == pytest.approx([likely] * 3)
 
 
 class Stubborn:

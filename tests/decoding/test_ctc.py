@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ocr_model.charset import BLANK, EOS, PAD, SOS, SPECIAL_TOKENS, UNK
 from ocr_model.decoding.ctc import ctc_losses, decode_ctc
+from ocr_model.decoding.options import DecodeOptions
 
 A, B, C = range(len(SPECIAL_TOKENS), len(SPECIAL_TOKENS) + 3)
 CLASSES = C + 1
@@ -19,8 +20,8 @@ CLASSES = C + 1
 def along(paths: list[list[int]], probability: float = 0.9) -> Tensor:
     """Return log probabilities whose best path is the given one."""
     ids = torch.tensor(paths)
-    rest = (1 - probability) / (CLASSES - 1)
-    frames = torch.full((*ids.shape, CLASSES), rest)
+    frames = torch.zeros(*ids.shape, CLASSES)
+    frames[..., [BLANK, A, B, C]] = (1 - probability) / 3
     return frames.scatter(2, ids[..., None], probability).log()
 
 
@@ -29,7 +30,9 @@ def read_slowly(frames: np.ndarray, max_chars: int) -> tuple[list[int], list[flo
     best = []
     for frame in frames:
         allowed = {i: float(p) for i, p in enumerate(frame) if i not in (PAD, UNK, SOS, EOS)}
-        best.append(max(allowed.items(), key=lambda item: (item[1], -item[0])))
+        total = math.log(sum(map(math.exp, allowed.values())))  # they share all probability
+        class_id = max(allowed, key=lambda i: (allowed[i], -i))
+        best.append((class_id, allowed[class_id] - total))
     ids, scores = [], []
     for class_id, run in itertools.groupby(best, key=lambda pair: pair[0]):
         if class_id != BLANK:
@@ -84,6 +87,24 @@ def test_runs_are_merged_and_blanks_separate_repeats(path: list[int], expected: 
     readings = decode_ctc(along([path]), max_chars=6)
     assert readings.class_ids.tolist() == [expected]
     assert readings.num_chars.tolist() == [len(expected)]
+
+
+def test_only_what_is_allowed_is_read_and_shares_all_probability() -> None:
+    is_allowed = torch.zeros(CLASSES, dtype=torch.bool)
+    is_allowed[[A, C]] = True
+    readings = decode_ctc(along([[B, A, BLANK]], 0.7), 3, DecodeOptions(is_allowed=is_allowed))
+    assert readings.class_ids.tolist() == [[A]]
+    assert float(readings.confidences) == pytest.approx(0.7 / 0.9)
+
+
+def test_a_temperature_spreads_probability_and_changes_no_text() -> None:
+    log_probs = along([[A, BLANK, B]], probability=0.9)
+    sharp, flat = (
+        decode_ctc(log_probs, 3, DecodeOptions(temperature=t)).char_confidences[0].tolist()
+        for t in (1.0, 2.0)
+    )
+    assert sharp == pytest.approx([0.9, 0.9])
+    assert flat == pytest.approx([0.9**0.5 / (0.9**0.5 + 3 * (0.1 / 3) ** 0.5)] * 2)
 
 
 def test_special_tokens_are_never_read() -> None:

@@ -201,6 +201,35 @@ def test_what_lies_in_padding_does_not_reach_the_reading(config: Config) -> None
     assert torch.equal(before.confidences, after.confidences)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [SMALL, SMALL.replace(decode_with="ctc"), SMALL.replace(backbone="resnet50"),
+     CRNNConfig(hidden=32), CRNNConfig(hidden=32, strides="narrow")],
+)  # fmt: skip
+@pytest.mark.parametrize("width", [17, 90, 96])
+def test_an_image_reads_the_same_however_much_it_is_padded(config: Config, width: int) -> None:
+    geometry = ImageGeometry(width=256, fit="pad")
+    model = build(config, geometry)
+    settle_statistics(model, geometry)
+    images, _ = draw_images(geometry, batch=2)
+    images[:, :, width:] = 127
+    widths = torch.tensor([width, width])
+    with torch.no_grad():
+        wide = model.encode(images, widths)
+        narrow = model.encode(images[:, :, :96], widths)
+        is_content = [~f.is_padding.unflatten(1, f.map_size)[0] for f in (wide, narrow)]
+        tokens = [
+            f.tokens.unflatten(1, f.map_size)[:, keep]
+            for f, keep in zip((wide, narrow), is_content, strict=True)
+        ]
+        losses = [model.loss(features, draw_targets(2)).losses for features in (wide, narrow)]
+    assert torch.allclose(*tokens, atol=1e-4)
+    assert torch.allclose(*losses, rtol=1e-4)
+    first, second = read(model, images, widths), read(model, images[:, :, :96], widths)
+    assert [p.text for p in first] == [p.text for p in second]
+    assert first[0].confidence == pytest.approx(second[0].confidence, rel=1e-3)
+
+
 def test_padding_begins_behind_the_last_column_with_picture() -> None:
     geometry = ImageGeometry(width=256, fit="pad")
     images, _ = draw_images(geometry, batch=3)
