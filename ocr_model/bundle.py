@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveFloat, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -57,6 +57,8 @@ class BundleInfo(Config):
     pixel_mean: tuple[float, float, float] = PIXEL_MEAN
     """RGB, of pixels in [0, 1]."""
     pixel_std: tuple[float, float, float] = PIXEL_STD
+    temperature: PositiveFloat = 1.0
+    """What logits are divided by, so that confidences are probabilities on the validation part."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """On the validation part, at the epoch that was kept."""
     provenance: dict[str, Any] = Field(default_factory=dict)

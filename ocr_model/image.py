@@ -27,7 +27,8 @@ ModelInput = UInt8[np.ndarray, "input_height input_width 3"]
 MAX_PIXELS = 50_000_000
 """Largest picture that is decoded, in pixels (an A4 page at 600 dpi has 35 million)."""
 
-_PADDING_VALUE = 127
+PADDING_VALUE = 127
+"""Grey of the columns behind an image that is padded."""
 
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _JPEG_MARKER = re.compile(rb"\xff[^\x00]")  # as it looks within a scan
@@ -167,7 +168,7 @@ def pad_image(content: Pixels, geometry: ImageGeometry) -> ModelInput:
     width = content.shape[1]
     if width == geometry.width:
         return content
-    padded = np.full((geometry.height, geometry.width, 3), _PADDING_VALUE, np.uint8)
+    padded = np.full((geometry.height, geometry.width, 3), PADDING_VALUE, np.uint8)
     padded[:, :width] = content
     return padded
 

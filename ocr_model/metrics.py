@@ -1,4 +1,4 @@
-"""Accuracy, CER, WER, 1-NED and BLEU, kept as counts that can be added over batches and ranks."""
+"""Accuracy, CER, WER, 1-NED, BLEU and calibration, as counts that add up over batches and ranks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -11,6 +11,8 @@ from sacrebleu.metrics.bleu import BLEU
 from ocr_model.charset import Normalization, normalize
 
 _BLEU_ORDER = 4
+_CALIBRATION_BINS = 15
+_LEAST_LIKELIHOOD = 1e-6
 
 
 @dataclass
@@ -86,6 +88,54 @@ class ReadingCounts:
             smooth_method="exp",
         )
         return score.score
+
+
+class CalibrationCounts:
+    """How often words of like confidence are right. Adds up.
+
+    Source: Guo et al. 2017 (arXiv:1706.04599), section 2, with 15 bins.
+    """
+
+    def __init__(self, values: Float[np.ndarray, " fields"] | None = None) -> None:
+        self.values: Float[np.ndarray, " fields"] = (
+            np.zeros(1 + 3 * _CALIBRATION_BINS) if values is None else values
+        )
+        """Sum of log losses, then by bin: words, confidences, right words."""
+
+    @classmethod
+    def of(cls, confidences: Sequence[float], is_right: Sequence[bool]) -> "CalibrationCounts":
+        """Count words by their confidence, in `[0, 1]`."""
+        sure, right = np.array(confidences, np.float64), np.array(is_right, bool)
+        bins = np.minimum((sure * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
+        likelihood = np.where(right, sure, 1 - sure).clip(_LEAST_LIKELIHOOD)
+        by_bin = [
+            np.bincount(bins, weights, _CALIBRATION_BINS)
+            for weights in (np.ones_like(sure), sure, right.astype(np.float64))
+        ]
+        return cls(np.concatenate([[-np.log(likelihood).sum()], *by_bin]))
+
+    def __add__(self, other: "CalibrationCounts") -> "CalibrationCounts":
+        return CalibrationCounts(self.values + other.values)
+
+    @property
+    def num_words(self) -> float:
+        """Words counted."""
+        return float(self._by_bin[0].sum())
+
+    @property
+    def log_loss(self) -> float:
+        """Mean over words of -log of the probability that was given to what came out."""
+        return _ratio(float(self.values[0]), self.num_words)
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: by how much confidence and accuracy of a bin differ."""
+        _, confidences, right = self._by_bin
+        return _ratio(float(np.abs(confidences - right).sum()), self.num_words)
+
+    @property
+    def _by_bin(self) -> Float[np.ndarray, "3 bins"]:
+        return self.values[1:].reshape(3, -1)
 
 
 def count_readings(truths: Sequence[str], readings: Sequence[str]) -> ReadingCounts:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocr_model.metrics import ReadingCounts, alphanumeric, count_readings
+from ocr_model.metrics import CalibrationCounts, ReadingCounts, alphanumeric, count_readings
 
 PAIRS = st.lists(st.tuples(st.text("ab C.", max_size=6), st.text("ab C.", max_size=6)), max_size=6)
 
@@ -73,3 +73,28 @@ def test_counts_come_back_from_their_array() -> None:
 
 def test_benchmarks_compare_letters_and_digits_without_case() -> None:
     assert alphanumeric("It’s Café-7!") == "itscafe7"
+
+
+def test_the_calibration_error_is_that_computed_by_hand() -> None:
+    # Bins of 1/15: two words about 0.95 of which one is right, and one at 0.5 that is.
+    counts = CalibrationCounts.of([0.94, 0.96, 0.5], [True, False, True])
+    assert counts.num_words == 3
+    assert counts.error == pytest.approx((abs(1.9 - 1) + 0.5) / 3)
+    assert counts.log_loss == pytest.approx(-np.log([0.94, 0.04, 0.5]).mean())
+
+
+def test_the_surest_and_the_least_sure_are_counted() -> None:
+    counts = CalibrationCounts.of([0.0, 1.0], [False, True])
+    assert (counts.num_words, counts.error, counts.log_loss) == (2, 0, 0)
+    assert np.isfinite(CalibrationCounts.of([0.0, 1.0], [True, False]).log_loss)
+    assert CalibrationCounts().error == 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=20), st.integers(0, 20))
+def test_calibration_of_parts_adds_up_to_that_of_all(
+    words: list[tuple[float, bool]], cut: int
+) -> None:
+    def count(part: list[tuple[float, bool]]) -> CalibrationCounts:
+        return CalibrationCounts.of([c for c, _ in part], [r for _, r in part])
+
+    assert (count(words[:cut]) + count(words[cut:])).values == pytest.approx(count(words).values)

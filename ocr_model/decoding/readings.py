@@ -30,9 +30,14 @@ class Prediction:
 
     text: str
     confidence: float
-    """Probability that the whole text is right, in `[0, 1]`."""
+    """Probability that the whole text is right, in `[0, 1]`. Of an empty text it is 0: no label of
+    the training is empty, so nothing is known of how often one is right."""
     char_confidences: tuple[float, ...]
     """One per character of `text`, in `[0, 1]`."""
+    rotation: int = 0
+    """Degrees clockwise by which the image was turned to be read: 0, 90, 180 or 270."""
+    error: str = ""
+    """Why there is no reading: what is wrong with the image."""
 
 
 def to_predictions(readings: Readings, charset: Charset) -> list[Prediction]:
@@ -44,5 +49,5 @@ def to_predictions(readings: Readings, charset: Charset) -> list[Prediction]:
     for row, length in enumerate(readings.num_chars.tolist()):
         text = charset.decode(class_ids[row, :length].tolist())
         chars = tuple(char_confidences[row, :length].tolist())
-        predictions.append(Prediction(text, confidences[row], chars))
+        predictions.append(Prediction(text, confidences[row] if text else 0.0, chars))
     return predictions

@@ -21,10 +21,9 @@ from ocr_model.data.order import sequential
 from ocr_model.data.sources import DataConfig
 from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.decoding.readings import Prediction
-from ocr_model.errors import ConfigError, DatasetError, ImageError
-from ocr_model.image import decode_image, fit_image
+from ocr_model.errors import ConfigError, DatasetError
 from ocr_model.inference.recognizer import Recognizer
-from ocr_model.metrics import ReadingCounts, count_readings, is_right
+from ocr_model.metrics import CalibrationCounts, count_readings, is_right
 
 
 class EvaluateConfig(Config):
@@ -70,8 +69,12 @@ class WordResult:
     truth: str
     """The label as it is in the dataset."""
     prediction: Prediction
-    error: str
-    """Why the image could not be read; such a word counts as read wrong."""
+    """One with an error counts as read wrong."""
+
+    @property
+    def error(self) -> str:
+        """Why the image could not be read."""
+        return self.prediction.error
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
@@ -95,7 +98,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
     for start in track(starts, "reading", transient=True, disable=not is_watched):
         samples = list(_samples(config, index, start))
         began = time.perf_counter()
-        results += _read(recognizer, samples)
+        results += _read(recognizer, samples, config.batch_size)
         seconds += time.perf_counter() - began
     unread = [result for result in results if result.error]
     if len(unread) > config.max_unreadable * len(results):
@@ -106,8 +109,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
         )
     if config.output is not None:
         write_results(results, Path(config.output).expanduser())
-    counts = count_readings([r.truth for r in results], [r.prediction.text for r in results])
-    return _figures(counts, len(unread), len(results) / seconds)
+    return _figures(results, len(unread), len(results) / seconds)
 
 
 def write_results(results: list[WordResult], path: Path) -> None:
@@ -145,7 +147,8 @@ _RESULT_SCHEMA = pa.schema(
     ]
 )
 
-_UNREAD = Prediction("", 0.0, ())
+_Sample = tuple[str, str, bytes | np.ndarray | None, str]
+"""Key, label, image and error."""
 
 
 def _index(config: EvaluateConfig, normalization: Normalization) -> SubsetIndex:
@@ -162,10 +165,7 @@ def _index(config: EvaluateConfig, normalization: Normalization) -> SubsetIndex:
     )
 
 
-def _samples(
-    config: EvaluateConfig, index: SubsetIndex, start: int
-) -> Iterator[tuple[str, str, bytes | np.ndarray | None, str]]:
-    """Yield key, label, image and error."""
+def _samples(config: EvaluateConfig, index: SubsetIndex, start: int) -> Iterator[_Sample]:
     for reference in sequential(index, start, start + config.batch_size):
         fragment = reference.fragment
         samples = config.data.read(fragment, reference.rows, epoch=0)
@@ -174,38 +174,32 @@ def _samples(
             yield key, sample.label or "", sample.image, sample.error
 
 
-def _read(
-    recognizer: Recognizer, samples: list[tuple[str, str, bytes | np.ndarray | None, str]]
-) -> list[WordResult]:
-    fitted, results = [], []
+def _read(recognizer: Recognizer, samples: list[_Sample], batch_size: int) -> list[WordResult]:
+    images = [image for _, _, image, _ in samples if image is not None]
+    predictions = iter(recognizer.read(images, batch_size=batch_size))
+    results = []
     for key, label, image, error in samples:
-        if image is not None:
-            try:
-                fitted.append(fit_image(decode_image(image), recognizer.info.geometry))
-            except ImageError as fault:
-                error = str(fault)
-        results.append(WordResult(key, label, _UNREAD, error))
-    if not fitted:
-        return results
-    pixels, widths = zip(*fitted, strict=True)
-    predictions = iter(recognizer.read_fitted(np.stack(pixels), np.array(widths)))
-    return [
-        result if result.error else WordResult(result.key, result.truth, next(predictions), "")
-        for result in results
-    ]
+        prediction = Prediction("", 0.0, (), error=error) if image is None else next(predictions)
+        results.append(WordResult(key, label, prediction))
+    return results
 
 
 def _warm_up(recognizer: Recognizer, batch_size: int) -> None:
     geometry = recognizer.info.geometry
-    blank = np.zeros((batch_size, geometry.height, geometry.width, 3), np.uint8)
-    recognizer.read_fitted(blank, np.full(batch_size, geometry.width))
+    blank = np.zeros((geometry.height, geometry.width, 3), np.uint8)
+    recognizer.read([blank] * batch_size, batch_size=batch_size)
 
 
-def _figures(counts: ReadingCounts, num_unread: int, rate: float) -> dict[str, int | float]:
-    summary = counts.summary()
+def _figures(results: list[WordResult], num_unread: int, rate: float) -> dict[str, int | float]:
+    counts = count_readings([r.truth for r in results], [r.prediction.text for r in results])
+    calibration = CalibrationCounts.of(
+        [r.prediction.confidence for r in results],
+        [r.truth == r.prediction.text for r in results],
+    )
     return {
         "num_words": int(counts.num_words),
-        **{name: round(value, 6) for name, value in summary.items()},
+        **{name: round(value, 6) for name, value in counts.summary().items()},
+        "ece": round(calibration.error, 6),
         "words_per_second": round(rate, 1),
         "unreadable_images": num_unread,
     }

@@ -1,7 +1,15 @@
 """`Recognizer`: pictures of words in, texts with confidences out."""
 
-from collections.abc import Sequence
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Literal, assert_never
 
 import numpy as np
 import torch
@@ -9,16 +17,30 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from ocr_model.bundle import Bundle, load_bundle
-from ocr_model.decoding.readings import Prediction, to_predictions
+from ocr_model.decoding.options import DecodeOptions
+from ocr_model.decoding.readings import Prediction, Readings, to_predictions
 from ocr_model.errors import ConfigError
-from ocr_model.image import ImageInput, decode_image, fit_image
+from ocr_model.image import PADDING_VALUE, ImageInput
+from ocr_model.inference.long_words import join_parts
+from ocr_model.inference.options import UPRIGHT, ReadOptions
+from ocr_model.inference.preparing import Part, Prepared, View, prepare
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+_WINDOW = 512  # images that are sorted by width together, and prepared ahead
+_WIDTH_STEP = 16  # pixels; batches of few different shapes are faster
+_MOST_THREADS = 8
 
 
 class Recognizer:
-    """Reads words with a bundle."""
+    """Reads words with a bundle. May be used by several threads at once."""
 
-    def __init__(self, bundle: Bundle, *, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, bundle: Bundle, *, device: str | torch.device = "cpu", precision: Precision = "auto"
+    ) -> None:
         """Put the bundle's model on `device`.
+
+        `precision` is that of the network: `auto` is half of it on a GPU, and all on a CPU.
 
         Raises:
             ConfigError: There is no such device here.
@@ -26,10 +48,18 @@ class Recognizer:
         self.info = bundle.info
         self.charset = bundle.charset
         self.device = _usable(device)
+        self.dtype = _dtype(precision, self.device)
         self._model = bundle.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        self._lock = threading.Lock()  # two batches at once would only share the device
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str | torch.device | None = None) -> "Recognizer":
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        precision: Precision = "auto",
+    ) -> "Recognizer":
         """Load a bundle; on a GPU where there is one, unless told.
 
         Raises:
@@ -38,44 +68,164 @@ class Recognizer:
         """
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(load_bundle(path), device=device)
+        return cls(load_bundle(path), device=device, precision=precision)
 
-    def read(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> list[Prediction]:
+    def read(
+        self,
+        images: Sequence[ImageInput],
+        options: ReadOptions = UPRIGHT,
+        *,
+        batch_size: int = 64,
+    ) -> list[Prediction]:
         """Read words, in their order.
+
+        A picture that cannot be read has an empty text and says why in `error`. What is read in a
+        picture does not depend on the others.
 
         Args:
             images: Encoded bytes, RGB or grey arrays, or Pillow images, of any size.
-            batch_size: Images that go through the network at a time.
+            options: How to read.
+            batch_size: Images of the model's full width that go through the network at a time; of
+                narrower ones, as many more as have as many pixels.
 
         Raises:
-            ImageError: One of them is not a usable picture.
             TypeError: `images` is one picture, not a list.
+            CharsetError: `options.characters` has some that the model does not know.
         """
         given: object = images  # bytes are a sequence too, of ints
         is_picture = isinstance(given, np.ndarray) and given.ndim != 4
         if is_picture or isinstance(given, bytes | bytearray | memoryview | str | Image.Image):
             raise TypeError(f"read takes a list of images, got one {type(given).__name__}")
-        predictions: list[Prediction] = []
-        for start in range(0, len(images), batch_size):
-            fitted = [
-                fit_image(decode_image(image), self.info.geometry)
-                for image in images[start : start + batch_size]
-            ]
-            pixels = np.stack([image for image, _ in fitted])
-            predictions += self.read_fitted(pixels, np.array([width for _, width in fitted]))
-        return predictions
+        return list(self.read_all(images, options, batch_size=batch_size))
 
-    @torch.inference_mode()
+    def read_all(
+        self,
+        images: Iterable[ImageInput],
+        options: ReadOptions = UPRIGHT,
+        *,
+        batch_size: int = 64,
+    ) -> Iterator[Prediction]:
+        """Read any number of words as they come, in their order; memory stays flat.
+
+        Images are decoded and scaled ahead, by threads, while the device works.
+
+        Raises:
+            CharsetError: As `read`.
+        """
+        decode_options = self._decode_options(options)
+        prepare_one = partial(prepare, geometry=self.info.geometry, options=options)
+        remaining = iter(images)
+        num_threads = min(_MOST_THREADS, os.cpu_count() or 1)
+        with ThreadPoolExecutor(num_threads) as pool:
+            ahead = deque[list[Future[Prepared]]]()
+            while window := list(islice(remaining, _WINDOW)):
+                ahead.append([pool.submit(prepare_one, image) for image in window])
+                if len(ahead) > 1:
+                    yield from self._read_window(ahead.popleft(), decode_options, batch_size)
+            while ahead:
+                yield from self._read_window(ahead.popleft(), decode_options, batch_size)
+
     def read_fitted(
-        self, images: UInt8[np.ndarray, "batch height width 3"], content_width: np.ndarray
+        self,
+        images: UInt8[np.ndarray, "batch height width 3"],
+        content_width: np.ndarray,
+        options: DecodeOptions | None = None,
+    ) -> Readings:
+        """Read one batch of the model's height, padded on the right; `content_width` without it."""
+        options = options or self._decode_options(UPRIGHT)
+        with (
+            self._lock,
+            torch.inference_mode(),
+            torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32),
+        ):
+            features = self._model.encode(
+                self._to_device(torch.from_numpy(images)),
+                self._to_device(torch.from_numpy(content_width)),
+            )
+            readings: Readings = self._model.decode(
+                features, max_chars=self.info.max_chars, options=options
+            )
+        return readings
+
+    def _read_window(
+        self, futures: list[Future[Prepared]], options: DecodeOptions, batch_size: int
     ) -> list[Prediction]:
-        """Read one batch that `fit_image` has brought to the bundle's geometry."""
-        features = self._model.encode(
-            torch.tensor(images, device=self.device),
-            torch.tensor(content_width, device=self.device),
-        )
-        readings = self._model.decode(features, max_chars=self.info.max_chars)
-        return to_predictions(readings, self.charset)
+        prepared = [future.result() for future in futures]
+        parts = [part for one in prepared for view in one.views for part in view.parts]
+        readings = iter(self._read_parts(parts, options, batch_size))
+        return [
+            _surest([_read_view(view, readings) for view in one.views])
+            if one.views
+            else Prediction("", 0.0, (), error=one.error)
+            for one in prepared
+        ]
+
+    def _read_parts(
+        self, parts: list[Part], options: DecodeOptions, batch_size: int
+    ) -> list[Prediction]:
+        """Read images of the model's height, those of like width together."""
+        order = sorted(range(len(parts)), key=lambda i: -parts[i].shape[1])
+        found: list[Prediction | None] = [None] * len(parts)
+        most_columns = batch_size * self.info.geometry.width
+        start = 0
+        while start < len(order):
+            width = -(-parts[order[start]].shape[1] // _WIDTH_STEP) * _WIDTH_STEP
+            width = min(width, self.info.geometry.width)
+            chosen = order[start : start + max(1, most_columns // width)]
+            start += len(chosen)
+            images, widths = _pad([parts[i] for i in chosen], width)
+            predictions = to_predictions(self.read_fitted(images, widths, options), self.charset)
+            for i, prediction in zip(chosen, predictions, strict=True):
+                found[i] = prediction
+        return [prediction for prediction in found if prediction is not None]
+
+    def _decode_options(self, options: ReadOptions) -> DecodeOptions:
+        is_allowed = None
+        if options.characters is not None:
+            is_allowed = torch.zeros(self.charset.num_classes, dtype=torch.bool)
+            is_allowed[self.charset.encode(options.characters)] = True
+        return DecodeOptions(is_allowed=is_allowed, temperature=self.info.temperature)
+
+    def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+
+def _read_view(view: View, readings: Iterator[Prediction]) -> Prediction:
+    parts = list(islice(readings, len(view.parts)))
+    joined = parts[0] if len(parts) == 1 else join_parts(parts, view.bounds)
+    return replace(joined, rotation=view.rotation) if view.rotation else joined
+
+
+def _surest(predictions: list[Prediction]) -> Prediction:
+    """Return the reading whose characters are the surest, on the average; the first of equals."""
+    return max(predictions, key=lambda p: p.confidence ** (1 / (1 + len(p.text))))
+
+
+def _pad(
+    parts: list[Part], width: int
+) -> tuple[UInt8[np.ndarray, "batch height {width} 3"], np.ndarray]:
+    images = np.full((len(parts), parts[0].shape[0], width, 3), PADDING_VALUE, np.uint8)
+    for image, part in zip(images, parts, strict=True):
+        image[:, : part.shape[1]] = part
+    return images, np.array([part.shape[1] for part in parts])
+
+
+def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    match precision:
+        case "fp32":
+            return torch.float32
+        case "bf16":
+            return torch.bfloat16
+        case "fp16":
+            return torch.float16
+        case "auto":
+            if device.type != "cuda":
+                return torch.float32
+            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        case _:
+            assert_never(precision)
 
 
 def _usable(wanted: str | torch.device) -> torch.device:

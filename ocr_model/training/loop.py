@@ -17,10 +17,12 @@ import torch.distributed as dist
 
 from ocr_model.bundle import BundleInfo, serialize_bundle
 from ocr_model.charset import Charset
+from ocr_model.decoding.options import GREEDY, DecodeOptions
 from ocr_model.errors import CheckpointError, ConfigError, NonFiniteLossError, OCRError
 from ocr_model.models import build_model
 from ocr_model.models.interface import RecognizerModel
 from ocr_model.training.budget import TimeBudget
+from ocr_model.training.calibration import fit_temperature
 from ocr_model.training.checkpoint import Progress
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.optimization import set_encoder_frozen
@@ -152,16 +154,25 @@ class _Loop:
         self._save(is_best=is_better, is_epoch_end=True)
 
     def finish(self, provenance: dict[str, Any]) -> TrainResult:
-        """Take the best weights, read the validation part with them, write the bundle."""
+        """Take the best weights, calibrate and read with them, write the bundle."""
         best, fault = self.folder.load_state(BEST), None
         if best is None:
             fault = CheckpointError(f"{self.folder.address}/{BEST} is missing; was it deleted?")
         self.worker.agree(fault)
         assert best is not None
         self.model.load_state_dict(best["model"])
-        metrics, samples = self._validate(keep_samples=True)
-        chosen = self.worker.gather(choose_samples(samples))
         config = self.config
+        temperature, calibration = fit_temperature(
+            self.model,
+            self.data.validation_batches(),
+            self.charset,
+            self.worker,
+            max_chars=config.text.max_chars,
+        )
+        options = DecodeOptions(temperature=temperature)
+        metrics, samples = self._validate(options, keep_samples=True)
+        metrics |= calibration
+        chosen = self.worker.gather(choose_samples(samples))
         if self.worker.rank == 0:
             info = BundleInfo(
                 model=config.model,
@@ -169,6 +180,7 @@ class _Loop:
                 normalization=config.text.normalization,
                 geometry=config.image,
                 max_chars=config.text.max_chars,
+                temperature=temperature,
                 metrics=metrics,
                 provenance={"config": config.model_dump(mode="json"), **provenance},
             )
@@ -289,13 +301,16 @@ class _Loop:
             allowed=self.config.training.max_unreadable,
         )
 
-    def _validate(self, *, keep_samples: bool = False) -> tuple[dict[str, float], list[ReadSample]]:
+    def _validate(
+        self, options: DecodeOptions = GREEDY, *, keep_samples: bool = False
+    ) -> tuple[dict[str, float], list[ReadSample]]:
         metrics, samples, errors = validate(
             self.model,
             self.data.validation_batches(),
             self.charset,
             self.worker,
             max_chars=self.config.text.max_chars,
+            options=options,
             keep_samples=keep_samples,
         )
         self.unreadable.update(errors)

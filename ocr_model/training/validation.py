@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from ocr_model.charset import Charset
 from ocr_model.data.loading import Batch
+from ocr_model.decoding.options import GREEDY, DecodeOptions
 from ocr_model.decoding.readings import Prediction, to_predictions
 from ocr_model.metrics import ReadingCounts, count_readings
 from ocr_model.models.interface import RecognizerModel
@@ -37,6 +38,7 @@ def validate(
     worker: Worker,
     *,
     max_chars: int,
+    options: DecodeOptions = GREEDY,
     keep_samples: bool = False,
 ) -> tuple[dict[str, float], list[ReadSample], dict[str, str]]:
     """Read every sample in full precision and add up over ranks.
@@ -56,7 +58,7 @@ def validate(
             features = model.encode(inputs.images, inputs.content_width)
             loss_sum += float(model.loss(features, inputs.targets).losses.double().sum())
             num_scored += len(batch.labels)
-            readings = model.decode(features, max_chars=max_chars)
+            readings = model.decode(features, max_chars=max_chars, options=options)
             predictions = to_predictions(readings, charset)
             counts += count_readings(batch.labels, [p.text for p in predictions])
             if keep_samples:

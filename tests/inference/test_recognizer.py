@@ -11,7 +11,7 @@ from ocr_model import Prediction, Recognizer
 from ocr_model.data.index import DatasetIndex
 from ocr_model.data.loading import SampleLoader
 from ocr_model.data.order import sequential
-from ocr_model.errors import BundleError, ConfigError, ImageError
+from ocr_model.errors import BundleError, ConfigError
 from ocr_model.image import decode_image, fit_image
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.loop import TrainResult
@@ -63,9 +63,11 @@ def test_no_images_give_no_predictions(recognizer: Recognizer) -> None:
     assert recognizer.read([]) == []
 
 
-def test_what_is_no_picture_is_an_image_error(recognizer: Recognizer) -> None:
-    with pytest.raises(ImageError, match="not_an_image"):
-        recognizer.read([draw_pixels(), b"no picture"])
+def test_what_is_no_picture_says_so_in_its_row(recognizer: Recognizer) -> None:
+    good, bad = recognizer.read([draw_pixels(), b"no picture"])
+    assert not good.error
+    assert (bad.text, bad.confidence, bad.char_confidences) == ("", 0.0, ())
+    assert bad.error.startswith("not_an_image: ")
 
 
 @pytest.mark.parametrize("kind", ["bytes", "array", "picture"])

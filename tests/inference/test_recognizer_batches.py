@@ -1,0 +1,194 @@
+"""What a picture reads does not depend on the pictures beside it."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ocr_model.bundle import Bundle, BundleInfo
+from ocr_model.charset import BLANK, EOS, SPECIAL_TOKENS, Charset, Normalization
+from ocr_model.decoding.options import GREEDY, DecodeOptions
+from ocr_model.decoding.readings import Prediction, Readings
+from ocr_model.errors import CharsetError, ConfigError
+from ocr_model.image import ImageGeometry
+from ocr_model.inference.options import ReadOptions
+from ocr_model.inference.recognizer import Recognizer
+from ocr_model.models import ModelConfig, build_model
+from ocr_model.models.crnn import CRNNConfig
+from ocr_model.models.interface import Features
+from ocr_model.models.resnet_transformer import ResNetTransformer, ResNetTransformerConfig
+
+CHARSET = Charset("0123456789abcdef")
+PADDED = ImageGeometry(width=96, fit="pad")
+TRANSFORMER = ResNetTransformerConfig(
+    backbone="resnet10", backbone_width=0.25, hidden=32, num_layers=1, num_heads=4,
+    num_kv_heads=4, feed_forward=64, max_chars=12,
+)  # fmt: skip
+CONFIGS: dict[str, ModelConfig] = {
+    "transformer": TRANSFORMER,
+    "ctc": TRANSFORMER.replace(decode_with="ctc"),
+    "crnn": CRNNConfig(hidden=32),
+}
+
+
+def _info(config: ModelConfig, geometry: ImageGeometry) -> BundleInfo:
+    return BundleInfo(
+        model=config,
+        charset=CHARSET.characters,
+        normalization=Normalization.ALPHANUMERIC,
+        geometry=geometry,
+        max_chars=12,
+    )
+
+
+def _untrained(config: ModelConfig, geometry: ImageGeometry = PADDED) -> Recognizer:
+    torch.manual_seed(0)
+    model = build_model(config, CHARSET.num_classes, geometry)
+    images = torch.randint(0, 256, (8, 32, geometry.width, 3)).to(torch.uint8)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.Linear) and module.out_features == CHARSET.num_classes:
+                module.weight *= 8  # readings as different as a trained model's
+                module.bias[[EOS, BLANK]] -= 1
+        for _ in range(10):  # statistics of normalisation
+            model.encode(images, torch.full((8,), geometry.width))
+    return Recognizer(Bundle(_info(config, geometry), model.eval(), CHARSET))
+
+
+@pytest.fixture(scope="module", params=CONFIGS.values(), ids=CONFIGS.keys())
+def recognizer(request: pytest.FixtureRequest) -> Recognizer:
+    return _untrained(request.param)
+
+
+def _picture(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    height, width = int(rng.integers(8, 60)), int(rng.integers(8, 160))
+    coarse = rng.integers(0, 256, (4, 12, 3), np.uint8)
+    return np.kron(coarse, np.ones((-(-height // 4), -(-width // 12), 1), np.uint8))
+
+
+PICTURES = [_picture(seed) for seed in range(24)]
+
+
+def _same(found: list[Prediction], expected: list[Prediction]) -> None:
+    assert [p.text for p in found] == [p.text for p in expected]
+    assert [p.confidence for p in found] == pytest.approx(
+        [p.confidence for p in expected], rel=1e-3, abs=1e-6
+    )
+
+
+@settings(deadline=None, max_examples=5, database=None, phases=[Phase.generate])
+@given(order=st.permutations(range(len(PICTURES))), batch_size=st.integers(1, 24))
+def test_any_order_and_batch_size_read_the_same(
+    recognizer: Recognizer, order: list[int], batch_size: int
+) -> None:
+    alone = [recognizer.read([picture])[0] for picture in PICTURES]
+    assert len({p.text for p in alone}) > 3
+    together = recognizer.read([PICTURES[i] for i in order], batch_size=batch_size)
+    _same(together, [alone[i] for i in order])
+
+
+def test_a_thousand_pictures_that_are_none_give_a_thousand_rows_with_an_error(
+    recognizer: Recognizer,
+) -> None:
+    rng = np.random.default_rng(0)
+    images: list[bytes] = [rng.bytes(int(rng.integers(0, 200))) for _ in range(1000)]
+    predictions = recognizer.read(images)
+    assert len(predictions) == 1000
+    assert all(p.error and not p.text and p.confidence == 0 for p in predictions)
+
+
+def test_bad_pictures_do_not_move_the_others(recognizer: Recognizer) -> None:
+    mixed = [b"", PICTURES[0], b"no picture", PICTURES[1], np.zeros((0, 3, 3), np.uint8)]
+    predictions = recognizer.read(mixed)
+    assert [bool(p.error) for p in predictions] == [True, False, True, False, True]
+    _same([predictions[1], predictions[3]], recognizer.read(PICTURES[:2]))
+
+
+def test_eight_threads_at_once_read_what_one_reads(recognizer: Recognizer) -> None:
+    expected = recognizer.read(PICTURES)
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(lambda _: recognizer.read(PICTURES), range(8)):
+            _same(found, expected)
+
+
+def test_any_number_of_pictures_are_read_as_they_come() -> None:
+    recognizer = _untrained(CONFIGS["ctc"])
+    taken = 0
+
+    def endless() -> Iterator[np.ndarray]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield PICTURES[taken % len(PICTURES)]
+
+    readings = recognizer.read_all(endless())
+    first = [next(readings) for _ in range(600)]
+    assert taken < 3000
+    _same(first[23:47], first[47:71])
+    readings.close()
+
+
+def test_memory_stays_flat_over_many_words() -> None:
+    recognizer = _untrained(CONFIGS["ctc"])
+    small = np.zeros((8, 8, 3), np.uint8)
+    sum(1 for _ in recognizer.read_all(small for _ in range(2000)))
+    before = psutil.Process().memory_info().rss
+    assert sum(1 for _ in recognizer.read_all(small for _ in range(6_000))) == 6_000
+    assert psutil.Process().memory_info().rss < 1.1 * before
+
+
+def test_only_the_characters_asked_for_are_read(recognizer: Recognizer) -> None:
+    texts = [p.text for p in recognizer.read(PICTURES, ReadOptions(characters="0123"))]
+    assert set("".join(texts)) <= set("0123")
+    assert any(texts)
+
+
+def test_characters_that_the_model_does_not_know_are_named(recognizer: Recognizer) -> None:
+    with pytest.raises(CharsetError, match="'é'"):
+        recognizer.read(PICTURES, ReadOptions(characters="0é"))
+    with pytest.raises(ConfigError, match="characters is empty"):
+        ReadOptions(characters="")
+
+
+class _ReadsTheBrightSide(ResNetTransformer):
+    """Surely reads 0 where the upper half is the brighter one, else f, unsurely."""
+
+    def decode(
+        self,
+        features: Features,
+        *,
+        max_chars: int,
+        options: DecodeOptions = GREEDY,
+        with_attention: bool = False,
+    ) -> Readings:
+        """Look at the tokens, which `encode` made of brightness."""
+        is_up = features.tokens[:, 0, 0] > features.tokens[:, 1, 0]
+        first = len(SPECIAL_TOKENS)
+        ids = torch.where(is_up, first, first + 15)[:, None]
+        sure = torch.where(is_up, 0.9, 0.6)
+        return Readings(ids, sure[:, None], torch.ones_like(ids[:, 0]), sure)
+
+    def encode(self, images: Tensor, content_width: Tensor) -> Features:
+        """Give the brightness of the upper and of the lower half."""
+        rows = images.float().mean((2, 3)).unflatten(1, (2, -1)).mean(2)
+        return Features(rows[..., None], torch.zeros_like(rows, dtype=torch.bool), (2, 1))
+
+
+@pytest.mark.parametrize(("turns", "rotation"), [(0, 0), (1, 90), (2, 180), (3, 270)])
+def test_the_surest_of_the_plausible_orientations_wins(turns: int, rotation: int) -> None:
+    geometry = ImageGeometry()
+    model = _ReadsTheBrightSide(TRANSFORMER, CHARSET.num_classes, geometry).eval()
+    recognizer = Recognizer(Bundle(_info(TRANSFORMER, geometry), model, CHARSET))
+    picture = np.zeros((32, 100, 3), np.uint8)
+    picture[:16] = 255
+    (upright,) = recognizer.read([np.rot90(picture, turns)])
+    (found,) = recognizer.read([np.rot90(picture, turns)], ReadOptions(orientations="plausible"))
+    assert (found.text, found.rotation) == ("0", rotation)
+    assert upright.rotation == 0
