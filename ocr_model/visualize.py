@@ -205,36 +205,65 @@ def _draw_characters(axes: Axes, subsets: Mapping[str, Mapping[str, Any]]) -> No
 
 
 def draw_attention(
-    image: Pixels, text: str, weights: Float[np.ndarray, "layers heads chars map_height map_width"]
+    image: Pixels, text: str, per_char: Float[np.ndarray, "chars map_height map_width"]
 ) -> bytes:
-    """Draw where a decoder looked.
+    """Draw where a decoder looked: the image, the mean and the sum of all maps, each map.
 
-    The first row shows the image and the weights over all characters: their mean and their sum
-    over heads and layers. Then follows one heatmap per character, the mean over heads and layers.
+    The mean and each character's map are scaled to their largest value; the sum is not: it shows
+    how much attention a place got, half of what one character has to give being the brightest.
     """
-    per_char = weights.mean((0, 1))
-    panels: list[tuple[str, Heatmap | None]] = [("image", None)]
+    panels: list[tuple[str, Pixels]] = [("image", image)]
     if len(per_char):
-        panels += [("mean", per_char.mean(0)), ("sum", weights.sum((0, 1, 2)))]
-    panels += [(_plain(char), heat) for char, heat in zip(text, per_char, strict=True)]
+        mean, total = per_char.mean(0), per_char.sum(0)
+        panels.append((f"mean (at most {mean.max():.2f})", overlay_heatmap(image, mean)))
+        panels.append((f"sum (at most {total.max():.2f})", overlay_heatmap(image, total, full=0.5)))
+    for char, heat in zip(text, per_char, strict=True):
+        panels.append((_plain(char), overlay_heatmap(image, heat)))
     columns = 3
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(3.4 * columns, 1.25 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, (title, heat) in zip(grid.flat, panels, strict=False):
-        axes.imshow(image if heat is None else overlay_heatmap(image, heat), aspect="auto")
-        scale = "" if heat is None or title not in ("mean", "sum") else f" (max {heat.max():.2f})"
-        axes.set_title(f"{title}{scale}", fontsize=10)
+    for axes, (title, picture) in zip(grid.flat, panels, strict=False):
+        axes.imshow(picture, aspect="auto")
+        axes.set_title(title, fontsize=10)
     return _png(figure)
 
 
-def overlay_heatmap(image: Pixels, heat: Heatmap) -> Pixels:
-    """Lay a heatmap, scaled to its largest value, over an image of any size."""
+def draw_frames(
+    image: Pixels,
+    frames: Float[np.ndarray, "time rows"],
+    names: Sequence[str],
+    *,
+    columns_used: float,
+) -> bytes:
+    """Draw what the columns of a CTC model hold, under the image.
+
+    Args:
+        image: The word.
+        frames: Probability by column, of each class that is shown.
+        names: Of these classes.
+        columns_used: Columns that the image fills.
+    """
+    figure = Figure(figsize=(8, 1.6 + 0.24 * len(names)), layout="constrained")
+    heights = [1.2, max(0.8, 0.24 * len(names))]
+    upper, lower = figure.subplots(2, 1, height_ratios=heights)
+    upper.imshow(image, aspect="auto")
+    upper.set_axis_off()
+    lower.imshow(frames.T, aspect="auto", cmap="inferno", vmin=0, vmax=1, interpolation="nearest")
+    lower.set_xlim(-0.5, columns_used - 0.5)
+    lower.set_yticks(range(len(names)), [_plain(_drawable(name)) for name in names])
+    lower.set_xlabel("column")
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return _png(figure)
+
+
+def overlay_heatmap(image: Pixels, heat: Heatmap, *, full: float | None = None) -> Pixels:
+    """Lay a heatmap over an image of any size; `full` is the brightest value, or its largest."""
     height, width = image.shape[:2]
     large = cv2.resize(heat.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-    level = np.clip(large / max(float(heat.max()), 1e-9), 0, 1)
+    level = np.clip(large / max(float(heat.max()) if full is None else full, 1e-9), 0, 1)
     coloured = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     opacity = 0.8 * level[..., None]  # the image stays visible where the heat is low

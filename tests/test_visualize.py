@@ -8,6 +8,7 @@ from ocr_model.visualize import (
     draw_attention,
     draw_contact_sheet,
     draw_curves,
+    draw_frames,
     draw_label_statistics,
     draw_samples,
     draw_versions,
@@ -97,8 +98,8 @@ def test_label_statistics_fit_any_alphabet(characters: dict[str, int]) -> None:
 
 @pytest.mark.parametrize(("text", "num_rows"), [("", 1), ("a", 2), ("$b$", 2), ("abcd", 3)])
 def test_attention_has_a_panel_per_character(text: str, num_rows: int) -> None:
-    weights = np.random.default_rng(0).random((2, 3, len(text), 2, 32))
-    width, height = _size(draw_attention(IMAGE, text, weights))
+    maps = np.random.default_rng(0).random((len(text), 2, 32))
+    width, height = _size(draw_attention(IMAGE, text, maps))
     assert width == pytest.approx(110 * 3.4 * 3, abs=2)
     assert height == pytest.approx(110 * 1.25 * num_rows, abs=2)
 
@@ -121,6 +122,20 @@ def test_a_heatmap_without_weight_is_the_same_everywhere() -> None:
 def test_the_scale_of_a_heatmap_does_not_matter() -> None:
     heat = np.random.default_rng(0).random((2, 8))
     np.testing.assert_array_equal(overlay_heatmap(IMAGE, heat), overlay_heatmap(IMAGE, heat * 0.5))
+
+
+def test_a_heatmap_of_a_given_scale_is_as_bright_as_its_values() -> None:
+    faint = overlay_heatmap(IMAGE, np.full((2, 4), 0.1), full=1.0).astype(int)
+    strong = overlay_heatmap(IMAGE, np.full((2, 4), 0.9), full=1.0).astype(int)
+    assert np.ptp(faint, axis=-1).max() < np.ptp(strong, axis=-1).min()
+
+
+@pytest.mark.parametrize("names", [["blank"], ["$", "漢", "a", "blank"]])
+def test_frames_are_drawn_with_a_row_per_class(names: list[str]) -> None:
+    frames = np.random.default_rng(0).random((16, len(names)))
+    width, height = _size(draw_frames(IMAGE, frames, names, columns_used=15.5))
+    assert width == 880
+    assert height == pytest.approx(110 * (1.6 + 0.24 * len(names)), abs=2)
 
 
 def test_quads_are_drawn_over_a_copy_of_the_image() -> None:

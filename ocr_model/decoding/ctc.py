@@ -63,6 +63,8 @@ def decode_ctc(
     log_probs: Float[Tensor, "batch time classes"],
     max_chars: int,
     options: DecodeOptions = GREEDY,
+    *,
+    with_frames: bool = False,
 ) -> Readings:
     """Read the best path: merge runs, then drop blanks.
 
@@ -90,7 +92,8 @@ def decode_ctc(
     char_scores = torch.where(is_char, scores[:, 1 : chars + 1], 0.0)
     blank_scores = torch.where(path == BLANK, frame_scores, 0.0).sum(1)
     word_scores = torch.where(num_chars > 0, char_scores.sum(1), blank_scores)
-    return Readings(class_ids, char_scores.exp(), num_chars, word_scores.exp())
+    frames = log_probs.exp() if with_frames else None
+    return Readings(class_ids, char_scores.exp(), num_chars, word_scores.exp(), frames=frames)
 
 
 def _permitted(

@@ -22,6 +22,8 @@ class Readings:
     """Probability of the whole reading, its end included."""
     attention: Float[Tensor, "batch layers heads chars tokens"] | None = None
     """Cross-attention weights, where asked for and where the model has any."""
+    frames: Float[Tensor, "batch time classes"] | None = None
+    """Probabilities of a CTC model's columns, where asked for; padding is all blank."""
 
 
 @dataclass(frozen=True)

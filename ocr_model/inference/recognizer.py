@@ -20,10 +20,11 @@ from ocr_model.bundle import Bundle, load_bundle
 from ocr_model.decoding.options import DecodeOptions
 from ocr_model.decoding.readings import Prediction, Readings, to_predictions
 from ocr_model.errors import ConfigError
-from ocr_model.image import PADDING_VALUE, ImageInput
+from ocr_model.image import PADDING_VALUE, ImageInput, decode_image
 from ocr_model.inference.long_words import join_parts
 from ocr_model.inference.options import UPRIGHT, ReadOptions
 from ocr_model.inference.preparing import Part, Prepared, View, prepare
+from ocr_model.models.attention_maps import AttentionMaps, read_with_attention
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -124,6 +125,25 @@ class Recognizer:
                     yield from self._read_window(ahead.popleft(), decode_options, batch_size)
             while ahead:
                 yield from self._read_window(ahead.popleft(), decode_options, batch_size)
+
+    def attend(self, image: ImageInput, *, characters: str | None = None) -> AttentionMaps:
+        """Read one upright word, greedily, and say where each of its characters was seen.
+
+        Raises:
+            ImageError: It is not a usable picture.
+            CharsetError: As `read`.
+        """
+        pixels = decode_image(image)
+        options = self._decode_options(ReadOptions(characters=characters))
+        with self._lock:
+            return read_with_attention(
+                self._model,
+                self.charset,
+                self.info.geometry,
+                pixels,
+                max_chars=self.info.max_chars,
+                options=options,
+            )
 
     def read_fitted(
         self,

@@ -121,7 +121,7 @@ class CRNN(RecognizerModel):
     ) -> Readings:
         """Read by CTC; padding holds nothing but blanks."""
         log_probs = blank_out(self._log_probs(features), features.is_padding)
-        return decode_ctc(log_probs, max_chars, options)
+        return decode_ctc(log_probs, max_chars, options, with_frames=with_attention)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Return the ResNet's parameters."""

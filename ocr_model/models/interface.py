@@ -86,7 +86,10 @@ class RecognizerModel(nn.Module, ABC):
         options: DecodeOptions = GREEDY,
         with_attention: bool = False,
     ) -> Readings:
-        """Read at most `max_chars` characters."""
+        """Read at most `max_chars` characters.
+
+        With `with_attention` the readings have attention weights, or frames of a CTC model.
+        """
 
     @abstractmethod
     def encoder_parameters(self) -> list[nn.Parameter]:

@@ -194,7 +194,7 @@ class ResNetTransformer(RecognizerModel):
         """Read with the configured head."""
         if self.config.decode_with == "ctc":
             log_probs = blank_out(self._columns(features), self._is_empty_column(features))
-            return decode_ctc(log_probs, max_chars, options)
+            return decode_ctc(log_probs, max_chars, options, with_frames=with_attention)
         writer = self.start_writing(features, with_attention=with_attention)
         return decode_greedily(
             writer,

@@ -4,15 +4,15 @@ import base64
 from typing import Any
 
 import jinja2
-import torch
+import numpy as np
 
 from ocr_model import visualize
 from ocr_model.data.index import DatasetIndex
-from ocr_model.models.interface import RecognizerModel
+from ocr_model.models.attention_maps import read_with_attention
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.loop import TrainResult
 from ocr_model.training.run_folder import RunFolder
-from ocr_model.training.validation import ReadSample, choose_samples
+from ocr_model.training.validation import choose_samples
 
 _NUM_ATTENTION = 6
 
@@ -56,7 +56,8 @@ _PAGE = """<!doctype html>
   src="data:image/png;base64,{{ samples }}">
 {%- if attention %}
 <h2>Attention</h2>
-<p>Where the decoder looked: mean and sum over heads and layers, and one map per character.</p>
+<p>Where the model looked: the mean over all characters, their sum (brightest: half of what one
+character has to give), a map per character; of a CTC model, what its columns hold.</p>
 {%- for picture in attention %}
 <p><img alt="Attention heatmaps of one word" src="data:image/png;base64,{{ picture }}"></p>
 {%- endfor %}
@@ -109,26 +110,17 @@ def write_report(
     right = [s for s in shown if s.label == s.prediction.text]
     half = _NUM_ATTENTION // 2
     for number, sample in enumerate(right[:half] + wrong[:half]):
-        picture = _attention_picture(result.model, sample, config.text.max_chars)
-        if picture is not None:
-            pictures[f"attention_{number}.png"] = picture
+        maps = read_with_attention(
+            result.model,
+            index.charset,
+            config.image,
+            np.ascontiguousarray(sample.image[:, : sample.content_width]),
+            max_chars=config.text.max_chars,
+        )
+        pictures[f"attention_{number}.png"] = maps.picture()
     for name, content in pictures.items():
         folder.write(f"report/{name}", content)
     folder.write("report/index.html", _page(config, index, result, pictures).encode())
-
-
-@torch.no_grad()
-def _attention_picture(model: RecognizerModel, sample: ReadSample, max_chars: int) -> bytes | None:
-    device = next(model.parameters()).device
-    images = torch.tensor(sample.image[None], device=device)
-    features = model.encode(images, torch.tensor([sample.content_width], device=device))
-    readings = model.decode(features, max_chars=max_chars, with_attention=True)
-    if readings.attention is None:
-        return None
-    weights = readings.attention[0].float().unflatten(-1, features.map_size).cpu().numpy()
-    # Alone a word may be read shorter than in its batch: sums are rounded in another order.
-    text = sample.prediction.text[: weights.shape[2]]
-    return visualize.draw_attention(sample.image, text, weights[:, :, : len(text)])
 
 
 def _page(
