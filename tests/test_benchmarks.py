@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARKS = sorted((Path(__file__).parent / "benchmarks").glob("*.py"))
+TESTS = Path(__file__).parent
+SCRIPTS = sorted([*TESTS.glob("benchmarks/*.py"), *TESTS.parent.glob("docs/figures/*.py")])
 
 
-@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
-def test_every_benchmark_finds_what_it_imports(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_every_script_finds_what_it_imports(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # what some set is undone
     spec = spec_from_file_location(path.stem, path)
     assert spec is not None
