@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from ocr_model.decoding.lexicon import Trie, require_bonus
@@ -58,7 +58,7 @@ class DecodeOptions:
         """Whether nothing but the trie's words can be read."""
         return self.trie is not None and self.lexicon_bonus is None
 
-    def length_divisor(self, num_chars: Float[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
+    def length_divisor(self, num_chars: Shaped[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
         """Return what a log probability is divided by; at least 1 from the first character on.
 
         Source: arXiv:1609.08144, section 7; our length is without the end.
