@@ -290,3 +290,10 @@ def test_a_length_penalty_prefers_the_longer_of_two_readings() -> None:
     table = certain("abc", probability=0.4)
     assert texts(read(table, DecodeOptions(ALL))) == [""]
     assert texts(read(table, DecodeOptions(ALL, length_penalty=3.0))) == ["abc"]
+
+
+def test_a_bonus_helps_a_word_to_a_place_among_few_beams() -> None:
+    table = certain("ab", probability=0.7)  # ending behind the `a` has 0.1
+    options = DecodeOptions(trie=compiled("a"), lexicon_bonus=3.0)
+    assert texts(read(table, options)) == ["a"]
+    assert texts(read(table, replace(options, lexicon_bonus=1.0))) == ["ab"]
