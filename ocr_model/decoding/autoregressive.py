@@ -58,7 +58,7 @@ def decode_greedily(
     for position in range(max_chars + 1):
         logits, weights = writer.step(newest, position)
         if forbidden is None:
-            forbidden = _forbidden(logits, options.is_allowed)
+            forbidden = forbidding(logits, options.is_allowed)
         probabilities = (logits.float() / options.temperature + forbidden).softmax(-1)
         best, chosen = probabilities.max(-1)
         if position == max_chars:  # no room for more: the word is right if it ends here
@@ -95,7 +95,7 @@ def decode_greedily(
     )
 
 
-def _forbidden(
+def forbidding(
     logits: Float[Tensor, "rows classes"], is_allowed: Bool[Tensor, " classes"] | None
 ) -> Float[Tensor, " classes"]:
     """Return what is added to logits so that some classes are never written."""

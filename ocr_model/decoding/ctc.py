@@ -63,8 +63,6 @@ def decode_ctc(
     log_probs: Float[Tensor, "batch time classes"],
     max_chars: int,
     options: DecodeOptions = GREEDY,
-    *,
-    with_frames: bool = False,
 ) -> Readings:
     """Read the best path: merge runs, then drop blanks.
 
@@ -72,7 +70,7 @@ def decode_ctc(
     or, of an empty reading, the product of the blanks'.
     """
     batch, time, _ = log_probs.shape
-    log_probs = _permitted(log_probs.float(), options)
+    log_probs = permitted(log_probs.float(), options)
     frame_scores, path = log_probs.max(dim=-1)
     previous = F.pad(path[:, :-1], (1, 0), value=BLANK)
     starts = (path != BLANK) & (path != previous)
@@ -92,11 +90,10 @@ def decode_ctc(
     char_scores = torch.where(is_char, scores[:, 1 : chars + 1], 0.0)
     blank_scores = torch.where(path == BLANK, frame_scores, 0.0).sum(1)
     word_scores = torch.where(num_chars > 0, char_scores.sum(1), blank_scores)
-    frames = log_probs.exp() if with_frames else None
-    return Readings(class_ids, char_scores.exp(), num_chars, word_scores.exp(), frames=frames)
+    return Readings(class_ids, char_scores.exp(), num_chars, word_scores.exp())
 
 
-def _permitted(
+def permitted(
     log_probs: Float[Tensor, "batch time classes"], options: DecodeOptions
 ) -> Float[Tensor, "batch time classes"]:
     """Leave blanks and what may be written, sharing all probability, at the temperature."""

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.errors import ConfigError
+
+_LEXICON_BEAMS = 5
 
 
 @dataclass(frozen=True)
@@ -12,16 +15,38 @@ class ReadOptions:
 
     characters: str | None = None
     """The only ones that may be read, such as `0123456789`; None: all of the model's charset."""
+    lexicon: Lexicon | None = None
+    """Words that a reading must be among, or is likelier to be. They are normalised as the model's
+    labels were."""
+    num_beams: int | None = None
+    """Prefixes that are kept for each word, which costs some times the decoder's time; None: 5 with
+    a lexicon, else 1, which is greedy."""
+    length_penalty: float = 0.0
+    """Above 0, search favours longer readings; 1 compares by the probability per character."""
     orientations: Literal["upright", "plausible"] = "upright"
     """plausible: also upside down, and high crops turned to both sides; the surest reading wins.
     Takes two or three times as long."""
     splits_long: bool = True
     """Whether a word too wide for the model is read in parts that overlap; where not, it is
-    squeezed. Models of stretched images take any width."""
+    squeezed. Models of stretched images take any width, and a lexicon has whole words only."""
 
     def __post_init__(self) -> None:
         if self.characters == "":
             raise ConfigError("characters is empty: nothing could be read")
+        if self.num_beams == 1 and self.lexicon is not None:
+            raise ConfigError("a lexicon needs num_beams of 2 or more: one beam loses its words")
+
+    @property
+    def cuts_long_words(self) -> bool:
+        """Whether long words are read in parts."""
+        return self.splits_long and self.lexicon is None
+
+    @property
+    def beams(self) -> int:
+        """How many are kept."""
+        if self.num_beams is not None:
+            return self.num_beams
+        return 1 if self.lexicon is None else _LEXICON_BEAMS
 
 
 UPRIGHT = ReadOptions()

@@ -58,7 +58,7 @@ def prepare(image: ImageInput, geometry: ImageGeometry, options: ReadOptions) ->
 def _view(pixels: Pixels, rotation: int, geometry: ImageGeometry, options: ReadOptions) -> View:
     turned: Pixels = np.rot90(pixels, -rotation // 90) if rotation else pixels
     height, width = turned.shape[:2]
-    bounds = part_bounds(height, width, geometry) if options.splits_long else [(0, width)]
+    bounds = part_bounds(height, width, geometry) if options.cuts_long_words else [(0, width)]
     parts = [
         resize_image(
             np.ascontiguousarray(turned[:, left:right]),

@@ -1,5 +1,6 @@
 """`Recognizer`: pictures of words in, texts with confidences out."""
 
+import logging
 import os
 import threading
 from collections import deque
@@ -13,10 +14,12 @@ from typing import Literal, assert_never
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from ocr_model.bundle import Bundle, load_bundle
+from ocr_model.charset import normalize
+from ocr_model.decoding.lexicon import Lexicon, Trie
 from ocr_model.decoding.options import DecodeOptions
 from ocr_model.decoding.readings import Prediction, Readings, to_predictions
 from ocr_model.errors import ConfigError
@@ -31,6 +34,9 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 _WINDOW = 512  # images that are sorted by width together, and prepared ahead
 _WIDTH_STEP = 16  # pixels; batches of few different shapes are faster
 _MOST_THREADS = 8
+_MOST_LEXICONS = 4
+
+logger = logging.getLogger(__name__)
 
 
 class Recognizer:
@@ -51,6 +57,7 @@ class Recognizer:
         self.device = _usable(device)
         self.dtype = _dtype(precision, self.device)
         self._model = bundle.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        self._tries: dict[tuple[Lexicon, str | None], Trie] = {}
         self._lock = threading.Lock()  # two batches at once would only share the device
 
     @classmethod
@@ -92,6 +99,7 @@ class Recognizer:
         Raises:
             TypeError: `images` is one picture, not a list.
             CharsetError: `options.characters` has some that the model does not know.
+            ConfigError: Other options are out of range, or no word of the lexicon can be read.
         """
         given: object = images  # bytes are a sequence too, of ints
         is_picture = isinstance(given, np.ndarray) and given.ndim != 4
@@ -200,11 +208,42 @@ class Recognizer:
         return [prediction for prediction in found if prediction is not None]
 
     def _decode_options(self, options: ReadOptions) -> DecodeOptions:
-        is_allowed = None
+        is_allowed, lexicon = None, options.lexicon
         if options.characters is not None:
-            is_allowed = torch.zeros(self.charset.num_classes, dtype=torch.bool)
-            is_allowed[self.charset.encode(options.characters)] = True
-        return DecodeOptions(is_allowed=is_allowed, temperature=self.info.temperature)
+            is_allowed = self._mask(options.characters).to(self.device)
+        return DecodeOptions(
+            num_beams=options.beams,
+            length_penalty=options.length_penalty,
+            is_allowed=is_allowed,
+            trie=None if lexicon is None else self._trie(lexicon, options.characters),
+            lexicon_bonus=None if lexicon is None else lexicon.bonus,
+            temperature=self.info.temperature,
+        )
+
+    def _trie(self, lexicon: Lexicon, characters: str | None) -> Trie:
+        """Compile a lexicon; the last ones are kept, as services ask with the same again."""
+        key = (lexicon, characters)
+        with self._lock:
+            found = self._tries.pop(key, None)
+            if found is None:
+                words = (normalize(word, self.info.normalization) for word in lexicon.words)
+                found = Trie.compile(
+                    replace(lexicon, words=tuple(filter(None, words))),
+                    self.charset,
+                    max_chars=self.info.max_chars,
+                    is_allowed=None if characters is None else self._mask(characters),
+                ).to(self.device)
+                if found.num_left_out:
+                    logger.warning("%d words of the lexicon cannot be read", found.num_left_out)
+            self._tries[key] = found
+            if len(self._tries) > _MOST_LEXICONS:
+                del self._tries[next(iter(self._tries))]  # the one that was used longest ago
+        return found
+
+    def _mask(self, characters: str) -> Bool[torch.Tensor, " classes"]:
+        mask = torch.zeros(self.charset.num_classes, dtype=torch.bool)
+        mask[self.charset.encode(characters)] = True
+        return mask
 
     def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
         if self.device.type != "cuda":

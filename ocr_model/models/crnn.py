@@ -8,9 +8,10 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ocr_model.decoding.ctc import blank_out, columns_for, ctc_losses, decode_ctc
+from ocr_model.decoding.ctc import blank_out, columns_for, ctc_losses
 from ocr_model.decoding.options import GREEDY, DecodeOptions
 from ocr_model.decoding.readings import Readings
+from ocr_model.decoding.search import read_columns
 from ocr_model.errors import ConfigError
 from ocr_model.image import ImageGeometry
 from ocr_model.models.backbones import ResNetBackbone, Stride, horizontal_stride, keep_content
@@ -121,7 +122,7 @@ class CRNN(RecognizerModel):
     ) -> Readings:
         """Read by CTC; padding holds nothing but blanks."""
         log_probs = blank_out(self._log_probs(features), features.is_padding)
-        return decode_ctc(log_probs, max_chars, options, with_frames=with_attention)
+        return read_columns(log_probs, max_chars, options, with_frames=with_attention)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Return the ResNet's parameters."""

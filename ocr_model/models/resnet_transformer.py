@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ocr_model.charset import EOS, PAD, SOS
-from ocr_model.decoding.autoregressive import decode_greedily
-from ocr_model.decoding.ctc import blank_out, columns_for, ctc_losses, decode_ctc
+from ocr_model.decoding.ctc import blank_out, columns_for, ctc_losses
 from ocr_model.decoding.options import GREEDY, DecodeOptions
 from ocr_model.decoding.readings import Readings
+from ocr_model.decoding.search import read_columns, write
 from ocr_model.image import ImageGeometry
 from ocr_model.models.attention import DecoderCache, TransformerDecoder, sinusoidal_positions_2d
 from ocr_model.models.backbones import (
@@ -194,9 +194,9 @@ class ResNetTransformer(RecognizerModel):
         """Read with the configured head."""
         if self.config.decode_with == "ctc":
             log_probs = blank_out(self._columns(features), self._is_empty_column(features))
-            return decode_ctc(log_probs, max_chars, options, with_frames=with_attention)
+            return read_columns(log_probs, max_chars, options, with_frames=with_attention)
         writer = self.start_writing(features, with_attention=with_attention)
-        return decode_greedily(
+        return write(
             writer,
             batch_size=len(features.tokens),
             max_chars=min(max_chars, self._require_decoder().max_steps - 1),

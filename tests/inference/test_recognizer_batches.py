@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ocr_model.bundle import Bundle, BundleInfo
 from ocr_model.charset import BLANK, EOS, SPECIAL_TOKENS, Charset, Normalization
+from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.decoding.options import GREEDY, DecodeOptions
 from ocr_model.decoding.readings import Prediction, Readings
 from ocr_model.errors import CharsetError, ConfigError
@@ -192,3 +193,47 @@ def test_the_surest_of_the_plausible_orientations_wins(turns: int, rotation: int
     (found,) = recognizer.read([np.rot90(picture, turns)], ReadOptions(orientations="plausible"))
     assert (found.text, found.rotation) == ("0", rotation)
     assert upright.rotation == 0
+
+
+def test_a_lexicon_is_normalised_as_labels_are_and_nothing_else_is_read(
+    recognizer: Recognizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    lexicon = Lexicon(("1-2", "ab", "é", "Zoo"))
+    texts = [p.text for p in recognizer.read(PICTURES, ReadOptions(lexicon=lexicon))]
+    assert set(texts) <= {"12", "ab", "e"}
+    assert "1 words of the lexicon cannot be read" in caplog.text
+
+
+def test_a_lexicon_reads_the_same_in_any_batch(recognizer: Recognizer) -> None:
+    options = ReadOptions(lexicon=Lexicon(("12", "ab", "e", "0f3", "c5"), bonus=4.0))
+    together = recognizer.read(PICTURES, options)
+    _same([recognizer.read([picture], options)[0] for picture in PICTURES], together)
+
+
+def test_beams_find_readings_that_are_no_less_likely() -> None:
+    recognizer = _untrained(CONFIGS["transformer"])
+    greedy = recognizer.read(PICTURES)
+    beams = recognizer.read(PICTURES, ReadOptions(num_beams=8))
+    gains = [b.confidence - g.confidence for b, g in zip(beams, greedy, strict=True)]
+    assert np.mean(gains) >= 0
+    assert [b.text for b, gain in zip(beams, gains, strict=True) if gain > 1e-3]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (ReadOptions(lexicon=Lexicon(("xyz",))), "none of the lexicon's 1 words can be read"),
+        (ReadOptions(num_beams=0), "num_beams must be 1 or more"),
+        (ReadOptions(length_penalty=1.0), "length_penalty has no effect on one beam"),
+    ],
+)
+def test_options_that_cannot_be_are_errors(
+    recognizer: Recognizer, options: ReadOptions, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        recognizer.read(PICTURES[:1], options)
+
+
+def test_one_beam_and_a_lexicon_are_refused() -> None:
+    with pytest.raises(ConfigError, match="a lexicon needs num_beams of 2 or more"):
+        ReadOptions(lexicon=Lexicon(("a",)), num_beams=1)
