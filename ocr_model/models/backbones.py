@@ -155,7 +155,9 @@ def keep_content(
     """Set to 0 what lies behind the end of each image; `stride` is pixels per column."""
     if is_content is None:
         return features
-    return features.masked_fill(~is_content[:, None, None, ::stride], 0)
+    # A product keeps the layout in memory, and is one pass; masked_fill took twice the time of all
+    # convolutions.
+    return features * is_content[:, None, None, ::stride].to(features.dtype)
 
 
 def _through(

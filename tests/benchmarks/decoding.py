@@ -82,7 +82,7 @@ def main() -> None:
 
 
 @dataclass
-class _Ending:
+class Ending:
     """Makes each row end at a length."""
 
     writer: CachedWriter
@@ -100,7 +100,7 @@ class _Ending:
 
 def _read(model: ResNetTransformer, features: Features, lengths: Tensor) -> Tensor:
     readings = decode_greedily(
-        _Ending(model.start_writing(features), lengths),
+        Ending(model.start_writing(features), lengths),
         batch_size=len(lengths),
         max_chars=model.config.max_chars,
         device=features.tokens.device,
