@@ -119,9 +119,12 @@ class CRNN(RecognizerModel):
         options: DecodeOptions = GREEDY,
         with_attention: bool = False,
     ) -> Readings:
-        """Read by CTC; padding holds nothing but blanks."""
-        log_probs = blank_out(self._log_probs(features), features.is_padding)
-        return decode_ctc(log_probs, max_chars, options)
+        """Read by CTC."""
+        return decode_ctc(self.column_log_probs(features), max_chars, options)
+
+    def column_log_probs(self, features: Features) -> Float[Tensor, "batch time classes"]:
+        """Return what CTC reads; padding holds nothing but blanks."""
+        return blank_out(self._log_probs(features), features.is_padding)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Return the ResNet's parameters."""

@@ -193,8 +193,7 @@ class ResNetTransformer(RecognizerModel):
     ) -> Readings:
         """Read with the configured head."""
         if self.config.decode_with == "ctc":
-            log_probs = blank_out(self._columns(features), self._is_empty_column(features))
-            return decode_ctc(log_probs, max_chars, options)
+            return decode_ctc(self.column_log_probs(features), max_chars, options)
         writer = self.start_writing(features, with_attention=with_attention)
         return decode_greedily(
             writer,
@@ -203,6 +202,10 @@ class ResNetTransformer(RecognizerModel):
             device=features.tokens.device,
             options=options,
         )
+
+    def column_log_probs(self, features: Features) -> Float[Tensor, "batch time classes"]:
+        """Return what CTC reads; padding holds nothing but blanks."""
+        return blank_out(self._columns(features), self._is_empty_column(features))
 
     def start_writing(self, features: Features, *, with_attention: bool = False) -> "CachedWriter":
         """Return the decoder, ready for the first step."""
