@@ -100,8 +100,7 @@ def load_bundle(path: str | Path) -> Bundle:
             program; or the weights are of another architecture (the differences are named).
     """
     folder = Path(path).expanduser()
-    values = _read_description(folder)
-    info = _understood(folder, values)
+    info = read_bundle_info(folder)
     weights = _read(folder / WEIGHTS_FILE)
     if len(weights) != info.weights_bytes:
         raise BundleError(
@@ -112,6 +111,22 @@ def load_bundle(path: str | Path) -> Bundle:
         raise BundleError(
             f"{folder / WEIGHTS_FILE} was altered: its SHA-256 differs from {MODEL_FILE}"
         )
+    return build_bundle(folder, weights, WEIGHTS_FILE)
+
+
+def build_bundle(folder: Path, weights: bytes, name: str) -> Bundle:
+    """Build the model of a folder with weights that were read and verified.
+
+    Args:
+        folder: Has the description.
+        weights: A safetensors file.
+        name: Its name in `folder`, for messages.
+
+    Raises:
+        BundleError: The description and the weights are not of one another.
+    """
+    values = _read_description(folder)
+    info = _understood(folder, values)
     if (info.pixel_mean, info.pixel_std) != (PIXEL_MEAN, PIXEL_STD):
         raise BundleError(f"{folder / MODEL_FILE}: no model here normalises pixels in that way")
     try:
@@ -123,11 +138,11 @@ def load_bundle(path: str | Path) -> Bundle:
     try:
         state = load_tensors(weights)
     except SafetensorError as error:
-        raise BundleError(f"{folder / WEIGHTS_FILE} holds no tensors: {error}") from error
+        raise BundleError(f"{folder / name} holds no tensors: {error}") from error
     _require_same_shapes(folder, model.state_dict(), state)
-    if _metadata(weights).get(_FACTS_KEY) != _facts_sha256(values):
+    if weights_metadata(weights).get(_FACTS_KEY) != _facts_sha256(values):
         raise BundleError(
-            f"{folder / MODEL_FILE} is not the description that {WEIGHTS_FILE} was written with: "
+            f"{folder / MODEL_FILE} is not the description that {name} was written with: "
             f"one of {', '.join(_READING_FACTS)} was changed, and the model would read wrongly"
         )
     model.load_state_dict(state)
@@ -142,6 +157,15 @@ def read_bundle_info(folder: str | Path) -> BundleInfo:
     """
     folder = Path(folder).expanduser()
     return _understood(folder, _read_description(folder))
+
+
+def read_facts_sha256(folder: str | Path) -> str:
+    """Hash what decides how the model of a folder reads; its exports must have the same.
+
+    Raises:
+        BundleError: `model.json` is missing or not understood.
+    """
+    return _facts_sha256(_read_description(Path(folder).expanduser()))
 
 
 def _read_description(folder: Path) -> dict[str, Any]:
@@ -173,7 +197,7 @@ def _facts_sha256(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _metadata(weights: bytes) -> dict[str, str]:
+def weights_metadata(weights: bytes) -> dict[str, str]:
     """Return what stands in the head of a safetensors file: a length, then JSON."""
     end = 8 + int.from_bytes(weights[:8], "little")
     return dict(json.loads(weights[8:end]).get("__metadata__", {}))

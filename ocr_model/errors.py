@@ -7,6 +7,7 @@ OCRError
 ├── ImageError          bytes that are not a usable picture
 ├── DatasetError        a dataset that is missing, empty, or broken beyond the allowed rate
 ├── BundleError         a model folder that is incomplete, altered, or of another kind
+├── ExportError         an exported model that does not read as the original does
 ├── CheckpointError     a training state that could not be written or does not fit the run
 ├── NonFiniteLossError  training diverged
 └── ClusterError        the cluster cannot give what the run asks for
@@ -45,6 +46,10 @@ class DatasetError(OCRError):
 
 class BundleError(OCRError):
     """A model folder is incomplete, altered, or of another kind."""
+
+
+class ExportError(OCRError):
+    """An exported model does not read as the original does."""
 
 
 class CheckpointError(OCRError):

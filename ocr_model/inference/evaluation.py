@@ -22,6 +22,7 @@ from ocr_model.data.sources import DataConfig
 from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.decoding.readings import Prediction
 from ocr_model.errors import ConfigError, DatasetError
+from ocr_model.exports import Kind
 from ocr_model.inference.recognizer import Recognizer
 from ocr_model.metrics import CalibrationCounts, count_readings, is_right
 
@@ -31,6 +32,8 @@ class EvaluateConfig(Config):
 
     model: str
     """Folder of the bundle."""
+    kind: Kind = "torch"
+    """torch: the bundle's own weights. half, onnx and int8: what jobs/export.py made of them."""
     data: DataConfig = SyntheticSource()
     subset: Literal["all", "train", "validation"] = "all"
     """With data.validation_fraction, or a source that has parts: which to read. `all` is every row
@@ -88,17 +91,17 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
         DatasetError: The dataset is missing, empty, or more images than allowed are unreadable.
         ConfigError: A setting has no effect.
     """
-    recognizer = Recognizer.load(config.model, device=config.device)
+    recognizer = Recognizer.load(config.model, device=config.device, kind=config.kind)
     index = _index(config, recognizer.info.normalization)
-    _warm_up(recognizer, config.batch_size)
+    warm_up(recognizer, config.batch_size)
     results: list[WordResult] = []
     seconds = 0.0
     starts = range(0, index.num_rows, config.batch_size)
     is_watched = get_console().is_terminal
     for start in track(starts, "reading", transient=True, disable=not is_watched):
-        samples = list(_samples(config, index, start))
+        samples = list(read_samples(config.data, index, start, config.batch_size))
         began = time.perf_counter()
-        results += _read(recognizer, samples, config.batch_size)
+        results += read_words(recognizer, samples, config.batch_size)
         seconds += time.perf_counter() - began
     unread = [result for result in results if result.error]
     if len(unread) > config.max_unreadable * len(results):
@@ -109,7 +112,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
         )
     if config.output is not None:
         write_results(results, Path(config.output).expanduser())
-    return _figures(results, len(unread), len(results) / seconds)
+    return figures_of(results, len(unread), len(results) / seconds)
 
 
 def write_results(results: list[WordResult], path: Path) -> None:
@@ -147,7 +150,7 @@ _RESULT_SCHEMA = pa.schema(
     ]
 )
 
-_Sample = tuple[str, str, bytes | np.ndarray | None, str]
+EvaluationSample = tuple[str, str, bytes | np.ndarray | None, str]
 """Key, label, image and error."""
 
 
@@ -165,16 +168,22 @@ def _index(config: EvaluateConfig, normalization: Normalization) -> SubsetIndex:
     )
 
 
-def _samples(config: EvaluateConfig, index: SubsetIndex, start: int) -> Iterator[_Sample]:
-    for reference in sequential(index, start, start + config.batch_size):
+def read_samples(
+    data: DataConfig, index: SubsetIndex, start: int, count: int
+) -> Iterator[EvaluationSample]:
+    """Give the samples `start..start + count` of the rows."""
+    for reference in sequential(index, start, start + count):
         fragment = reference.fragment
-        samples = config.data.read(fragment, reference.rows, epoch=0)
+        samples = data.read(fragment, reference.rows, epoch=0)
         for row, sample in zip(reference.rows, samples, strict=True):
             key = f"{fragment.uri}#{fragment.part}:{row}"
             yield key, sample.label or "", sample.image, sample.error
 
 
-def _read(recognizer: Recognizer, samples: list[_Sample], batch_size: int) -> list[WordResult]:
+def read_words(
+    recognizer: Recognizer, samples: list[EvaluationSample], batch_size: int
+) -> list[WordResult]:
+    """Read samples; those without an image keep their error."""
     images = [image for _, _, image, _ in samples if image is not None]
     predictions = iter(recognizer.read(images, batch_size=batch_size))
     results = []
@@ -184,13 +193,15 @@ def _read(recognizer: Recognizer, samples: list[_Sample], batch_size: int) -> li
     return results
 
 
-def _warm_up(recognizer: Recognizer, batch_size: int) -> None:
+def warm_up(recognizer: Recognizer, batch_size: int) -> None:
+    """Read a batch, so that what is measured next is not the first."""
     geometry = recognizer.info.geometry
     blank = np.zeros((geometry.height, geometry.width, 3), np.uint8)
     recognizer.read([blank] * batch_size, batch_size=batch_size)
 
 
-def _figures(results: list[WordResult], num_unread: int, rate: float) -> dict[str, int | float]:
+def figures_of(results: list[WordResult], num_unread: int, rate: float) -> dict[str, int | float]:
+    """Return the metrics of words that were read at so many per second."""
     counts = count_readings([r.truth for r in results], [r.prediction.text for r in results])
     calibration = CalibrationCounts.of(
         [r.prediction.confidence for r in results],

@@ -10,26 +10,25 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal, assert_never
 
 import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from ocr_model.bundle import Bundle, load_bundle
+from ocr_model.bundle import Bundle
 from ocr_model.charset import normalize
 from ocr_model.decoding.lexicon import Lexicon, Trie
 from ocr_model.decoding.options import DecodeOptions
 from ocr_model.decoding.readings import Prediction, Readings, to_predictions
 from ocr_model.errors import ConfigError
+from ocr_model.exports import Kind
 from ocr_model.image import PADDING_VALUE, ImageInput, decode_image
 from ocr_model.inference.long_words import join_parts
 from ocr_model.inference.options import UPRIGHT, ReadOptions
 from ocr_model.inference.preparing import Part, Prepared, View, prepare
-from ocr_model.models.attention_maps import AttentionMaps, read_with_attention
-
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+from ocr_model.inference.runtimes import Precision, Runtime, TorchRuntime, load_runtime
+from ocr_model.models.attention_maps import AttentionMaps
 
 _WINDOW = 512  # images that are sorted by width together, and prepared ahead
 _WIDTH_STEP = 16  # pixels; batches of few different shapes are faster
@@ -43,20 +42,26 @@ class Recognizer:
     """Reads words with a bundle. May be used by several threads at once."""
 
     def __init__(
-        self, bundle: Bundle, *, device: str | torch.device = "cpu", precision: Precision = "auto"
+        self,
+        model: Bundle | Runtime,
+        *,
+        device: str | torch.device = "cpu",
+        precision: Precision = "auto",
     ) -> None:
-        """Put the bundle's model on `device`.
+        """Put a bundle's model on `device`, or take what runs one.
 
         `precision` is that of the network: `auto` is half of it on a GPU, and all on a CPU.
 
         Raises:
             ConfigError: There is no such device here.
         """
-        self.info = bundle.info
-        self.charset = bundle.charset
-        self.device = _usable(device)
-        self.dtype = _dtype(precision, self.device)
-        self._model = bundle.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        self._runtime: Runtime = (
+            TorchRuntime(model, device=device, precision=precision)
+            if isinstance(model, Bundle)
+            else model
+        )
+        self.info, self.charset = self._runtime.info, self._runtime.charset
+        self.device = self._runtime.device
         self._tries: dict[tuple[Lexicon, str | None], Trie] = {}
         self._lock = threading.Lock()  # two batches at once would only share the device
 
@@ -67,16 +72,19 @@ class Recognizer:
         *,
         device: str | torch.device | None = None,
         precision: Precision = "auto",
+        kind: Kind = "torch",
     ) -> "Recognizer":
         """Load a bundle; on a GPU where there is one, unless told.
 
+        `kind` is `torch`, or one that jobs/export.py has made: `half` (the same computation, files
+        half as large), `onnx` or `int8` (faster on a CPU).
+
         Raises:
-            BundleError: The folder is incomplete, altered or of another kind.
-            ConfigError: There is no such device here.
+            BundleError: The folder is incomplete, altered or of another kind, or has no such kind.
+            ConfigError: There is no such device here, a setting is not of this kind, or what the
+                kind needs is not installed.
         """
-        if device is None:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(load_bundle(path), device=device, precision=precision)
+        return cls(load_runtime(path, kind, device=device, precision=precision))
 
     def read(
         self,
@@ -140,18 +148,14 @@ class Recognizer:
         Raises:
             ImageError: It is not a usable picture.
             CharsetError: As `read`.
+            ConfigError: The recogniser is of a kind that has no weights of attention.
         """
+        if not isinstance(self._runtime, TorchRuntime):
+            raise ConfigError("exported graphs give no attention: load the bundle with kind=torch")
         pixels = decode_image(image)
         options = self._decode_options(ReadOptions(characters=characters))
         with self._lock:
-            return read_with_attention(
-                self._model,
-                self.charset,
-                self.info.geometry,
-                pixels,
-                max_chars=self.info.max_chars,
-                options=options,
-            )
+            return self._runtime.attend(pixels, max_chars=self.info.max_chars, options=options)
 
     def read_fitted(
         self,
@@ -161,19 +165,10 @@ class Recognizer:
     ) -> Readings:
         """Read one batch of the model's height, padded on the right; `content_width` without it."""
         options = options or self._decode_options(UPRIGHT)
-        with (
-            self._lock,
-            torch.inference_mode(),
-            torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32),
-        ):
-            features = self._model.encode(
-                self._to_device(torch.from_numpy(images)),
-                self._to_device(torch.from_numpy(content_width)),
+        with self._lock:
+            return self._runtime.read(
+                images, content_width, max_chars=self.info.max_chars, options=options
             )
-            readings: Readings = self._model.decode(
-                features, max_chars=self.info.max_chars, options=options
-            )
-        return readings
 
     def _read_window(
         self, futures: list[Future[Prepared]], options: DecodeOptions, batch_size: int
@@ -245,11 +240,6 @@ class Recognizer:
         mask[self.charset.encode(characters)] = True
         return mask
 
-    def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
-        if self.device.type != "cuda":
-            return tensor.to(self.device)
-        return tensor.pin_memory().to(self.device, non_blocking=True)
-
 
 def _read_view(view: View, readings: Iterator[Prediction]) -> Prediction:
     parts = list(islice(readings, len(view.parts)))
@@ -269,32 +259,3 @@ def _pad(
     for image, part in zip(images, parts, strict=True):
         image[:, : part.shape[1]] = part
     return images, np.array([part.shape[1] for part in parts])
-
-
-def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    match precision:
-        case "fp32":
-            return torch.float32
-        case "bf16":
-            return torch.bfloat16
-        case "fp16":
-            return torch.float16
-        case "auto":
-            if device.type != "cuda":
-                return torch.float32
-            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        case _:
-            assert_never(precision)
-
-
-def _usable(wanted: str | torch.device) -> torch.device:
-    try:
-        device = torch.device(wanted)
-        torch.zeros(1, device=device).cpu()  # a name says nothing: the device must also compute
-    except (RuntimeError, AssertionError) as error:  # the latter of a torch built without CUDA
-        found = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
-        reason = str(error).partition("\n")[0]
-        raise ConfigError(
-            f"device {str(wanted)!r} cannot be used here; there is {', '.join(found)} ({reason})"
-        ) from error
-    return device

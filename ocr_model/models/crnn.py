@@ -120,9 +120,13 @@ class CRNN(RecognizerModel):
         options: DecodeOptions = GREEDY,
         with_attention: bool = False,
     ) -> Readings:
-        """Read by CTC; padding holds nothing but blanks."""
-        log_probs = blank_out(self._log_probs(features), features.is_padding)
+        """Read by CTC."""
+        log_probs = self.column_log_probs(features)
         return read_columns(log_probs, max_chars, options, with_frames=with_attention)
+
+    def column_log_probs(self, features: Features) -> Float[Tensor, "batch time classes"]:
+        """Return what CTC reads; padding holds nothing but blanks."""
+        return blank_out(self._log_probs(features), features.is_padding)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Return the ResNet's parameters."""

@@ -193,7 +193,7 @@ class ResNetTransformer(RecognizerModel):
     ) -> Readings:
         """Read with the configured head."""
         if self.config.decode_with == "ctc":
-            log_probs = blank_out(self._columns(features), self._is_empty_column(features))
+            log_probs = self.column_log_probs(features)
             return read_columns(log_probs, max_chars, options, with_frames=with_attention)
         writer = self.start_writing(features, with_attention=with_attention)
         return write(
@@ -203,6 +203,10 @@ class ResNetTransformer(RecognizerModel):
             device=features.tokens.device,
             options=options,
         )
+
+    def column_log_probs(self, features: Features) -> Float[Tensor, "batch time classes"]:
+        """Return what CTC reads; padding holds nothing but blanks."""
+        return blank_out(self._columns(features), self._is_empty_column(features))
 
     def start_writing(self, features: Features, *, with_attention: bool = False) -> "CachedWriter":
         """Return the decoder, ready for the first step."""

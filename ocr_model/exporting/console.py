@@ -1,0 +1,41 @@
+"""What jobs/export.py says."""
+
+import json
+import shlex
+
+from ocr_model.data.synthetic.source import SyntheticSource
+from ocr_model.exporting.checking import Figures
+from ocr_model.exporting.config import ExportConfig
+from ocr_model.exports import ExportKind
+
+
+def summary(kind: ExportKind, figures: Figures) -> str:
+    """Return one line of figures, before and after."""
+    before, after = figures.before, figures.after
+    return (
+        f"{kind}: {_percent(before)} -> {_percent(after)} of {figures.development_words} words "
+        f"exactly, ECE {before['ece']:.3f} -> {after['ece']:.3f}, "
+        f"{before['words_per_second']:.0f} -> {after['words_per_second']:.0f} words/s on "
+        f"{figures.threads} threads, {figures.same_readings:.1%} read the same"
+    )
+
+
+def evaluate_command(config: ExportConfig) -> str:
+    """Return the command that scores the last kind on the words that it was checked on, or more."""
+    data = config.data
+    settings: dict[str, object] = {"model": config.model, "kind": config.kinds[-1]}
+    limits = {"limit", "validation_limit"}
+    given = data.model_dump(mode="json", exclude_defaults=True, exclude=limits)
+    settings |= {f"data.{name}": value for name, value in {"source": data.source, **given}.items()}
+    if not isinstance(data, SyntheticSource) and data.validation_fraction:
+        settings["subset"] = "validation"
+    texts = (f"{name}={_as_yaml(value)}" for name, value in settings.items())
+    return shlex.join(["uv", "run", "jobs/evaluate.py", "--set", *texts])
+
+
+def _as_yaml(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _percent(figures: dict[str, int | float]) -> str:
+    return f"{figures['word_accuracy_exact']:.1%}"

@@ -1,0 +1,171 @@
+"""What computes: torch with a bundle's own or its half-precision weights, or exported graphs."""
+
+from pathlib import Path
+from typing import Literal, Protocol, assert_never, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from ocr_model.bundle import Bundle, BundleInfo, load_bundle
+from ocr_model.charset import Charset
+from ocr_model.decoding.options import DecodeOptions
+from ocr_model.decoding.readings import Readings
+from ocr_model.errors import ConfigError
+from ocr_model.exports import ExportKind, Kind, load_export, load_half
+from ocr_model.image import Pixels
+from ocr_model.models.attention_maps import AttentionMaps, read_with_attention
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """A model that reads batches of prepared images."""
+
+    @property
+    def info(self) -> BundleInfo:
+        """The bundle's facts."""
+
+    @property
+    def charset(self) -> Charset:
+        """The vocabulary."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    def read(
+        self,
+        images: UInt8[np.ndarray, "batch height width 3"],
+        content_width: np.ndarray,
+        *,
+        max_chars: int,
+        options: DecodeOptions,
+    ) -> Readings:
+        """Read images padded on the right; `content_width` is theirs without it, in pixels."""
+
+
+class TorchRuntime:
+    """Runs a bundle's model on any device."""
+
+    def __init__(
+        self, bundle: Bundle, *, device: str | torch.device = "cpu", precision: Precision = "auto"
+    ) -> None:
+        """Put the model on `device`.
+
+        Raises:
+            ConfigError: There is no such device here.
+        """
+        self.info = bundle.info
+        self.charset = bundle.charset
+        self.device = _usable(device)
+        self.dtype = _dtype(precision, self.device)
+        self._model = bundle.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+
+    def read(
+        self,
+        images: UInt8[np.ndarray, "batch height width 3"],
+        content_width: np.ndarray,
+        *,
+        max_chars: int,
+        options: DecodeOptions,
+    ) -> Readings:
+        """Read as `Runtime` says; the readings are on the device."""
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32),
+        ):
+            features = self._model.encode(
+                self._to_device(torch.from_numpy(images)),
+                self._to_device(torch.from_numpy(content_width)),
+            )
+            readings: Readings = self._model.decode(features, max_chars=max_chars, options=options)
+        return readings
+
+    def attend(self, image: Pixels, *, max_chars: int, options: DecodeOptions) -> AttentionMaps:
+        """Read one upright word, in full precision, and keep what the model looked at."""
+        return read_with_attention(
+            self._model,
+            self.charset,
+            self.info.geometry,
+            image,
+            max_chars=max_chars,
+            options=options,
+        )
+
+    def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+
+def load_runtime(
+    path: str | Path,
+    kind: Kind,
+    *,
+    device: str | torch.device | None = None,
+    precision: Precision = "auto",
+) -> Runtime:
+    """Load one kind of a bundle; where `device` is None, on a GPU if there is one and it can.
+
+    Raises:
+        BundleError: The bundle or this kind of it is missing, incomplete or altered.
+        ConfigError: There is no such device here, a setting is not of this kind, or onnxruntime
+            is not installed.
+    """
+    match kind:
+        case "torch" | "half":
+            bundle = load_bundle(path) if kind == "torch" else load_half(path)
+            device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+            return TorchRuntime(bundle, device=device, precision=precision)
+        case "onnx" | "int8":
+            if torch.device(device or "cpu").type != "cpu" or precision != "auto":
+                raise ConfigError(
+                    f"kind={kind} computes on the CPU in its own precision: device={device!s} "
+                    f"and precision={precision} are of torch and half only"
+                )
+            return _load_graphs(path, kind)
+        case _:
+            assert_never(kind)
+
+
+def _load_graphs(path: str | Path, kind: ExportKind) -> Runtime:
+    try:
+        from ocr_model.inference.onnx_runtime import OnnxRuntime  # noqa: PLC0415  # an extra
+    except ImportError as error:
+        raise ConfigError(
+            f"kind={kind} needs onnxruntime, which is not installed ({error}): "
+            "pip install 'ocr-on-ray[export]'"
+        ) from error
+    export = load_export(path, kind)
+    return OnnxRuntime(export.bundle_info, export.files)
+
+
+def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    match precision:
+        case "fp32":
+            return torch.float32
+        case "bf16":
+            return torch.bfloat16
+        case "fp16":
+            return torch.float16
+        case "auto":
+            if device.type != "cuda":
+                return torch.float32
+            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        case _:
+            assert_never(precision)
+
+
+def _usable(wanted: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(wanted)
+        torch.zeros(1, device=device).cpu()  # a name says nothing: the device must also compute
+    except (RuntimeError, AssertionError) as error:  # the latter of a torch built without CUDA
+        found = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(
+            f"device {str(wanted)!r} cannot be used here; there is {', '.join(found)} ({reason})"
+        ) from error
+    return device
