@@ -14,8 +14,9 @@ class ExportConfig(Config):
     model: str
     """Folder of the bundle; each kind gets a subfolder in it."""
     kinds: list[ExportKind] = Field(["onnx", "int8", "half"], min_length=1)
-    """onnx: graphs for onnxruntime. int8: the same with weights and activations in 8 bits. half:
-    weights in half precision, half as large."""
+    """onnx: graphs for onnxruntime. int8: the same with weights and activations in 8 bits, for CPUs
+    with VNNI; others may add products up wrongly, so score it where it will read. half: weights in
+    half precision, half as large."""
     data: DataConfig = SyntheticSource()
     """Words that the exports are checked on: those of the validation part, or, where the source has
     none, the ones that int8 is not calibrated on."""
