@@ -107,7 +107,7 @@ def test_of_many_other_settings_some_are_named(tmp_path: Path) -> None:
     config = _config(tmp_path / "made", "data.num_words=10")
     folder = open_output(config)
     store_plan(make_plan(config), folder)
-    stages = ("weight", "tracking", "curve", "border", "shadow", "distortion")
+    stages = ("tracking", "curve", "border", "distortion", "surface", "clutter")
     off = [f"data.renderer.{stage}.probability=0" for stage in stages]
     with pytest.raises(DatasetError, match=r"( data\.\S+ was \S+, is 0\.0;){4} and 2 more"):
         store_plan(make_plan(_config(tmp_path / "made", "data.num_words=10", *off)), folder)

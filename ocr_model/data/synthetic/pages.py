@@ -10,12 +10,12 @@ from functools import lru_cache
 from typing import Literal, cast
 
 import numpy as np
-from pydantic import NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from ocr_model.config import Config
 from ocr_model.data.draws import Range, Shares, between, happens
 from ocr_model.data.synthetic.colours import Surface, load_photos, procedural_textures
-from ocr_model.data.synthetic.degrade import DegradeConfig, degrade
+from ocr_model.data.synthetic.degrade import DegradeConfig, JpegConfig, degrade
 from ocr_model.data.synthetic.fonts import FontsConfig, load_fonts
 from ocr_model.data.synthetic.forms import lay_form
 from ocr_model.data.synthetic.layouts import Setting, lay_text
@@ -71,6 +71,18 @@ class TextHeight(Range):
     most: PositiveFloat = 11.0
 
 
+class PageJpegConfig(JpegConfig):
+    """Scans and photographs, which nothing augments later."""
+
+    probability: float = Field(0.4, ge=0, le=1)
+
+
+class PageDegradeConfig(DegradeConfig):
+    """As of words, with JPEG."""
+
+    jpeg: PageJpegConfig = PageJpegConfig()
+
+
 class PageConfig(Config):
     """What pages there are and how they are seen."""
 
@@ -83,7 +95,7 @@ class PageConfig(Config):
     """Words alone: what pages need beside them, in which case, is their layout's to say."""
     paper: PaperConfig = PaperConfig()
     scene: SceneConfig = SceneConfig()
-    degrade: DegradeConfig = DegradeConfig()
+    degrade: PageDegradeConfig = PageDegradeConfig()
     """Amounts are of a word 32 pixels high, and scaled to the page's smallest text."""
 
     @model_validator(mode="after")

@@ -18,7 +18,8 @@ LAYER_MARGIN = 10
 class WeightConfig(Config):
     """Strokes thicker or thinner than the face has them."""
 
-    probability: float = Field(0.4, ge=0, le=1)
+    probability: float = Field(0.0, ge=0, le=1)
+    """Off: in training it taught nothing about real words (docs/benchmarks.md)."""
     amount: float = Field(0.8, ge=0, le=1)
 
     def change(self, ink: Mask, rng: Random) -> Mask:
@@ -76,6 +77,13 @@ class LayerConfig(Config):
     probability: float = Field(0.2, ge=0, le=1)
     pixels: NonNegativeInt = Field(4, le=LAYER_MARGIN)
     """Largest width or distance, where capitals are 34 pixels high."""
+
+
+class ShadowConfig(LayerConfig):
+    """A shadow of single words."""
+
+    probability: float = Field(0.0, ge=0, le=1)
+    """Off, as `weight`."""
 
 
 def draw_layers(ink: Mask, border: LayerConfig, shadow: LayerConfig, rng: Random) -> list[Mask]:
@@ -144,7 +152,7 @@ class RendererConfig(Config):
     tracking: TrackingConfig = TrackingConfig()
     curve: CurveConfig = CurveConfig()
     border: LayerConfig = LayerConfig()
-    shadow: LayerConfig = LayerConfig()
+    shadow: ShadowConfig = ShadowConfig()
     palette: bool = True
     """Colours as on real signs and pages; false: any two that differ."""
     distortion: DistortionConfig = DistortionConfig()
