@@ -55,13 +55,13 @@ class Recognizer:
         Raises:
             ConfigError: There is no such device here.
         """
-        self._runtime: Runtime = (
+        self.runtime: Runtime = (
             TorchRuntime(model, device=device, precision=precision)
             if isinstance(model, Bundle)
             else model
         )
-        self.info, self.charset = self._runtime.info, self._runtime.charset
-        self.device = self._runtime.device
+        self.info, self.charset = self.runtime.info, self.runtime.charset
+        self.device = self.runtime.device
         self._tries: dict[tuple[Lexicon, str | None], Trie] = {}
         self._lock = threading.Lock()  # two batches at once would only share the device
 
@@ -150,12 +150,12 @@ class Recognizer:
             CharsetError: As `read`.
             ConfigError: The recogniser is of a kind that has no weights of attention.
         """
-        if not isinstance(self._runtime, TorchRuntime):
+        if not isinstance(self.runtime, TorchRuntime):
             raise ConfigError("exported graphs give no attention: load the bundle with kind=torch")
         pixels = decode_image(image)
         options = self._decode_options(ReadOptions(characters=characters))
         with self._lock:
-            return self._runtime.attend(pixels, max_chars=self.info.max_chars, options=options)
+            return self.runtime.attend(pixels, max_chars=self.info.max_chars, options=options)
 
     def read_fitted(
         self,
@@ -166,7 +166,7 @@ class Recognizer:
         """Read one batch of the model's height, padded on the right; `content_width` without it."""
         options = options or self._decode_options(UPRIGHT)
         with self._lock:
-            return self._runtime.read(
+            return self.runtime.read(
                 images, content_width, max_chars=self.info.max_chars, options=options
             )
 

@@ -15,6 +15,7 @@ from ocr_model.errors import ConfigError
 from ocr_model.exports import ExportKind, Kind, load_export, load_half
 from ocr_model.image import Pixels
 from ocr_model.models.attention_maps import AttentionMaps, read_with_attention
+from ocr_model.models.interface import Features, RecognizerModel
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -61,7 +62,9 @@ class TorchRuntime:
         self.charset = bundle.charset
         self.device = _usable(device)
         self.dtype = _dtype(precision, self.device)
-        self._model = bundle.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        self.model: RecognizerModel = bundle.model.to(
+            self.device, memory_format=torch.channels_last
+        )  # type: ignore[call-overload]  # torch's stub lacks it
 
     def read(
         self,
@@ -72,21 +75,29 @@ class TorchRuntime:
         options: DecodeOptions,
     ) -> Readings:
         """Read as `Runtime` says; the readings are on the device."""
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32),
-        ):
-            features = self._model.encode(
+        features = self.encode(images, content_width)
+        with torch.inference_mode(), self._precision():
+            readings: Readings = self.model.decode(features, max_chars=max_chars, options=options)
+        return readings
+
+    def encode(
+        self, images: UInt8[np.ndarray, "batch height width 3"], content_width: np.ndarray
+    ) -> Features:
+        """Return what decoding takes, on the device."""
+        with torch.inference_mode(), self._precision():
+            return self.model.encode(
                 self._to_device(torch.from_numpy(images)),
                 self._to_device(torch.from_numpy(content_width)),
             )
-            readings: Readings = self._model.decode(features, max_chars=max_chars, options=options)
-        return readings
+
+    def _precision(self) -> torch.autocast:
+        is_reduced = self.dtype is not torch.float32
+        return torch.autocast(self.device.type, self.dtype, enabled=is_reduced)
 
     def attend(self, image: Pixels, *, max_chars: int, options: DecodeOptions) -> AttentionMaps:
         """Read one upright word, in full precision, and keep what the model looked at."""
         return read_with_attention(
-            self._model,
+            self.model,
             self.charset,
             self.info.geometry,
             image,

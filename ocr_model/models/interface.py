@@ -92,6 +92,14 @@ class RecognizerModel(nn.Module, ABC):
         """
 
     @abstractmethod
+    def column_log_probs(self, features: Features) -> Float[Tensor, "batch time classes"]:
+        """Return what CTC reads; padding holds nothing but blanks.
+
+        Raises:
+            ValueError: The model has no CTC head.
+        """
+
+    @abstractmethod
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Return the backbone's parameters, which may be frozen or get their own learning rate."""
 
