@@ -7,15 +7,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ocr_model.decoding.lexicon import Lexicon
     from ocr_model.decoding.readings import Prediction
     from ocr_model.errors import OCRError
+    from ocr_model.inference.ensembles import Ensemble
+    from ocr_model.inference.options import ReadOptions
     from ocr_model.inference.recognizer import Recognizer
 
-__all__ = ["OCRError", "Prediction", "Recognizer"]
+__all__ = ["Ensemble", "Lexicon", "OCRError", "Prediction", "ReadOptions", "Recognizer"]
 
 _ROOMS = {
+    "Ensemble": "ocr_model.inference.ensembles",
+    "Lexicon": "ocr_model.decoding.lexicon",
     "OCRError": "ocr_model.errors",
     "Prediction": "ocr_model.decoding.readings",
+    "ReadOptions": "ocr_model.inference.options",
     "Recognizer": "ocr_model.inference.recognizer",
 }
 
