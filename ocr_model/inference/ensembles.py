@@ -117,7 +117,7 @@ class AveragingRuntime:
         encoded = [member.encode(images, content_width) for member in self._members]
         temperatures = [member.info.temperature for member in self._members]
         models = [member.model for member in self._members]
-        with torch.inference_mode():
+        with self._members[0].computing():
             if not _writes(models[0]):
                 columns = [
                     (model.column_log_probs(features) / temperature).softmax(-1)
@@ -168,7 +168,8 @@ def _agree(members: Sequence[TorchRuntime]) -> bool:
     for member in members:
         writes, geometry = _writes(member.model), member.info.geometry
         columns = None if writes else member.info.model.num_columns(geometry.width)
-        kinds.add((member.charset.characters, geometry, str(member.device), writes, columns))
+        place = (str(member.device), member.dtype)
+        kinds.add((member.charset.characters, geometry, place, writes, columns))
     return len(kinds) == 1
 
 

@@ -1,5 +1,7 @@
 """What computes: torch with a bundle's own or its half-precision weights, or exported graphs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol, assert_never, runtime_checkable
 
@@ -76,7 +78,7 @@ class TorchRuntime:
     ) -> Readings:
         """Read as `Runtime` says; the readings are on the device."""
         features = self.encode(images, content_width)
-        with torch.inference_mode(), self._precision():
+        with self.computing():
             readings: Readings = self.model.decode(features, max_chars=max_chars, options=options)
         return readings
 
@@ -84,15 +86,21 @@ class TorchRuntime:
         self, images: UInt8[np.ndarray, "batch height width 3"], content_width: np.ndarray
     ) -> Features:
         """Return what decoding takes, on the device."""
-        with torch.inference_mode(), self._precision():
+        with self.computing():
             return self.model.encode(
                 self._to_device(torch.from_numpy(images)),
                 self._to_device(torch.from_numpy(content_width)),
             )
 
-    def _precision(self) -> torch.autocast:
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Run what is within in the runtime's precision, without gradients."""
         is_reduced = self.dtype is not torch.float32
-        return torch.autocast(self.device.type, self.dtype, enabled=is_reduced)
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, self.dtype, enabled=is_reduced),
+        ):
+            yield
 
     def attend(self, image: Pixels, *, max_chars: int, options: DecodeOptions) -> AttentionMaps:
         """Read one upright word, in full precision, and keep what the model looked at."""

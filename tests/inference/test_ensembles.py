@@ -108,6 +108,18 @@ def test_columns_of_ctc_are_averaged() -> None:
     assert [p.text for p in found] != [p.text for p in members[0].read(IMAGES)]
 
 
+@pytest.mark.parametrize("config", [TRANSFORMER, CTC])
+def test_reduced_precision_is_that_of_the_members(config: ModelConfig) -> None:
+    full = _recognizer(config, 0)
+    assert isinstance(full.runtime, TorchRuntime)
+    bundle = Bundle(full.info, full.runtime.model, full.charset)
+    reduced = [Recognizer(bundle, precision="bf16") for _ in range(2)]
+    ensemble = Ensemble(reduced)
+    assert ensemble.averages
+    assert [p.text for p in ensemble.read(IMAGES)] == [p.text for p in reduced[0].read(IMAGES)]
+    assert not Ensemble([full, reduced[0]]).averages
+
+
 @pytest.mark.parametrize(
     "other",
     [
