@@ -100,7 +100,8 @@ def load_bundle(path: str | Path) -> Bundle:
             program; or the weights are of another architecture (the differences are named).
     """
     folder = Path(path).expanduser()
-    info = read_bundle_info(folder)
+    values = _read_description(folder)
+    info = _understood(folder, values)
     weights = _read(folder / WEIGHTS_FILE)
     if len(weights) != info.weights_bytes:
         raise BundleError(
@@ -111,7 +112,7 @@ def load_bundle(path: str | Path) -> Bundle:
         raise BundleError(
             f"{folder / WEIGHTS_FILE} was altered: its SHA-256 differs from {MODEL_FILE}"
         )
-    return build_bundle(folder, weights, WEIGHTS_FILE)
+    return _build(folder, values, info, weights, WEIGHTS_FILE)
 
 
 def build_bundle(folder: Path, weights: bytes, name: str) -> Bundle:
@@ -126,7 +127,12 @@ def build_bundle(folder: Path, weights: bytes, name: str) -> Bundle:
         BundleError: The description and the weights are not of one another.
     """
     values = _read_description(folder)
-    info = _understood(folder, values)
+    return _build(folder, values, _understood(folder, values), weights, name)
+
+
+def _build(
+    folder: Path, values: dict[str, Any], info: BundleInfo, weights: bytes, name: str
+) -> Bundle:
     if (info.pixel_mean, info.pixel_std) != (PIXEL_MEAN, PIXEL_STD):
         raise BundleError(f"{folder / MODEL_FILE}: no model here normalises pixels in that way")
     try:

@@ -117,8 +117,7 @@ def draw_tiles() -> Figure:
         "passed over, never stored": "#bcd7e8",
         "not computed": UNSEEN,
     }
-    handles = [Patch(facecolor=c, edgecolor=SKIPPED, label=name) for name, c in names.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+    _add_key(figure, names)
     return figure
 
 
@@ -143,9 +142,13 @@ def draw_rows() -> Figure:
         "computed in vain": "#e69f00",
         "not computed": UNSEEN,
     }
+    _add_key(figure, names)
+    return figure
+
+
+def _add_key(figure: Figure, names: dict[str, str]) -> None:
     handles = [Patch(facecolor=c, edgecolor=SKIPPED, label=name) for name, c in names.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
-    return figure
 
 
 class _Ending:

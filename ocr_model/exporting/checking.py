@@ -67,7 +67,7 @@ def compare(
             began = time.perf_counter()
             results[name] += read_words(reader, samples, batch_size)
             seconds[name] += time.perf_counter() - began
-    found = {name: _figures(results[name], seconds[name]) for name in readers}
+    found = {name: figures_of(results[name], seconds[name]) for name in readers}
     return {
         kind: Figures(
             development_words=len(results[kind]),
@@ -107,11 +107,6 @@ def require_alike(kind: ExportKind, figures: Figures, max_points_lost: float) ->
 
 def _read(results: list[WordResult]) -> list[Prediction]:
     return [result.prediction for result in results if not result.error]
-
-
-def _figures(results: list[WordResult], seconds: float) -> dict[str, int | float]:
-    num_unread = sum(bool(result.error) for result in results)
-    return figures_of(results, num_unread, len(results) / seconds)
 
 
 def _likeness(before: list[Prediction], after: list[Prediction]) -> dict[str, float]:

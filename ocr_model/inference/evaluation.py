@@ -112,7 +112,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
         )
     if config.output is not None:
         write_results(results, Path(config.output).expanduser())
-    return figures_of(results, len(unread), len(results) / seconds)
+    return figures_of(results, seconds)
 
 
 def write_results(results: list[WordResult], path: Path) -> None:
@@ -200,8 +200,8 @@ def warm_up(recognizer: Recognizer, batch_size: int) -> None:
     recognizer.read([blank] * batch_size, batch_size=batch_size)
 
 
-def figures_of(results: list[WordResult], num_unread: int, rate: float) -> dict[str, int | float]:
-    """Return the metrics of words that were read at so many per second."""
+def figures_of(results: list[WordResult], seconds: float) -> dict[str, int | float]:
+    """Return the metrics of words that were read in so many seconds."""
     counts = count_readings([r.truth for r in results], [r.prediction.text for r in results])
     calibration = CalibrationCounts.of(
         [r.prediction.confidence for r in results],
@@ -211,6 +211,6 @@ def figures_of(results: list[WordResult], num_unread: int, rate: float) -> dict[
         "num_words": int(counts.num_words),
         **{name: round(value, 6) for name, value in counts.summary().items()},
         "ece": round(calibration.error, 6),
-        "words_per_second": round(rate, 1),
-        "unreadable_images": num_unread,
+        "words_per_second": round(len(results) / seconds, 1),
+        "unreadable_images": sum(bool(r.error) for r in results),
     }

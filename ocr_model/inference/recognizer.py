@@ -205,17 +205,23 @@ class Recognizer:
     def _decode_options(self, options: ReadOptions) -> DecodeOptions:
         is_allowed, lexicon = None, options.lexicon
         if options.characters is not None:
-            is_allowed = self._mask(options.characters).to(self.device)
+            is_allowed = torch.zeros(self.charset.num_classes, dtype=torch.bool, device=self.device)
+            is_allowed[self.charset.encode(options.characters)] = True
         return DecodeOptions(
             num_beams=options.beams,
             length_penalty=options.length_penalty,
             is_allowed=is_allowed,
-            trie=None if lexicon is None else self._trie(lexicon, options.characters),
+            trie=None if lexicon is None else self._trie(lexicon, options.characters, is_allowed),
             lexicon_bonus=None if lexicon is None else lexicon.bonus,
             temperature=self.info.temperature,
         )
 
-    def _trie(self, lexicon: Lexicon, characters: str | None) -> Trie:
+    def _trie(
+        self,
+        lexicon: Lexicon,
+        characters: str | None,
+        is_allowed: Bool[torch.Tensor, " classes"] | None,
+    ) -> Trie:
         """Compile a lexicon; the last ones are kept, as services ask with the same again."""
         key = (lexicon, characters)
         with self._lock:
@@ -226,7 +232,7 @@ class Recognizer:
                     replace(lexicon, words=tuple(filter(None, words))),
                     self.charset,
                     max_chars=self.info.max_chars,
-                    is_allowed=None if characters is None else self._mask(characters),
+                    is_allowed=is_allowed,
                 ).to(self.device)
                 if found.num_left_out:
                     logger.warning("%d words of the lexicon cannot be read", found.num_left_out)
@@ -234,11 +240,6 @@ class Recognizer:
             if len(self._tries) > _MOST_LEXICONS:
                 del self._tries[next(iter(self._tries))]  # the one that was used longest ago
         return found
-
-    def _mask(self, characters: str) -> Bool[torch.Tensor, " classes"]:
-        mask = torch.zeros(self.charset.num_classes, dtype=torch.bool)
-        mask[self.charset.encode(characters)] = True
-        return mask
 
 
 def _read_view(view: View, readings: Iterator[Prediction]) -> Prediction:

@@ -5,7 +5,7 @@ from pickle import UnpicklingError
 from typing import Literal, assert_never
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from torchvision.models import ResNet, get_model_weights
 from torchvision.models.resnet import BasicBlock, Bottleneck
@@ -145,6 +145,13 @@ class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
         _strided(first).stride = stride
         if first.downsample is not None:
             first.downsample[0].stride = stride
+
+
+def content_mask(
+    images: UInt8[Tensor, "batch _height width 3"], content_width: Int[Tensor, " batch"]
+) -> Bool[Tensor, "batch width"]:
+    """Return which pixel columns hold picture, not padding."""
+    return torch.arange(images.shape[2], device=images.device) < content_width[:, None]
 
 
 def keep_content(

@@ -2,7 +2,6 @@
 
 from typing import Literal, assert_never
 
-import torch
 from jaxtyping import Bool, Float, Int
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
@@ -14,7 +13,13 @@ from ocr_model.decoding.readings import Readings
 from ocr_model.decoding.search import read_columns
 from ocr_model.errors import ConfigError
 from ocr_model.image import ImageGeometry
-from ocr_model.models.backbones import ResNetBackbone, Stride, horizontal_stride, keep_content
+from ocr_model.models.backbones import (
+    ResNetBackbone,
+    Stride,
+    content_mask,
+    horizontal_stride,
+    keep_content,
+)
 from ocr_model.models.interface import (
     Features,
     Images,
@@ -75,16 +80,13 @@ class CRNN(RecognizerModel):
 
     def encode(self, images: Images, content_width: Int[Tensor, " batch"]) -> Features:
         """Turn pixels into one token per column; the recurrence never sees padding."""
-        starts = torch.arange(images.shape[2], device=images.device)
-        is_content = (starts < content_width[:, None]) if self.masks_padding else None
-        feature_map = self.backbone(self.pixels(images), is_content)
-        feature_map = self.convolution(
-            keep_content(feature_map, is_content, self.pixels_per_column)
-        )
+        is_content = content_mask(images, content_width)
+        kept = is_content if self.masks_padding else None
+        feature_map = self.backbone(self.pixels(images), kept)
+        feature_map = self.convolution(keep_content(feature_map, kept, self.pixels_per_column))
         columns = feature_map.permute(0, 3, 1, 2).flatten(2)  # batch, time, channels * height
         columns = self.dropout(self.project(columns))
-        starts = torch.arange(columns.shape[1], device=images.device) * self.pixels_per_column
-        is_padding = starts >= content_width[:, None]
+        is_padding = ~is_content[:, :: self.pixels_per_column]
         # On the CPU, as packing wants it; stretched images are not packed and nothing waits.
         num_columns = (~is_padding).sum(1).cpu() if self.masks_padding else None
         forward, backward = _recur(self.summed, columns, num_columns).chunk(2, dim=-1)

@@ -26,6 +26,7 @@ from ocr_model.models.attention import DecoderCache, TransformerDecoder, sinusoi
 from ocr_model.models.backbones import (
     ResNetBackbone,
     ResNetName,
+    content_mask,
     horizontal_stride,
     require_enough_channels,
     text_strides,
@@ -143,15 +144,12 @@ class ResNetTransformer(RecognizerModel):
 
     def encode(self, images: Images, content_width: Int[Tensor, " batch"]) -> Features:
         """Turn pixels into tokens, two rows by a column per 4 pixels with the `text` strides."""
-        is_content = None
-        if self.masks_padding:
-            places = torch.arange(images.shape[2], device=images.device)
-            is_content = places < content_width[:, None]
-        feature_map = self.project(self.backbone(self.pixels(images), is_content))
+        is_content = content_mask(images, content_width)
+        kept = is_content if self.masks_padding else None
+        feature_map = self.project(self.backbone(self.pixels(images), kept))
         _, _, height, width = feature_map.shape
         tokens = self.memory_norm(feature_map.flatten(2).transpose(1, 2))
-        starts = torch.arange(width, device=images.device) * self.pixels_per_column
-        is_padding = (starts >= content_width[:, None]).repeat(1, height)  # row-major tokens
+        is_padding = ~is_content[:, :: self.pixels_per_column].repeat(1, height)  # row-major
         return Features(tokens, is_padding, (height, width))
 
     def loss(

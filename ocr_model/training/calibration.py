@@ -18,7 +18,7 @@ from ocr_model.metrics import CalibrationCounts
 from ocr_model.models.interface import RecognizerModel
 from ocr_model.training.worker import Worker, to_device
 
-_TEMPERATURES = np.geomspace(0.5, 4.0, 13).tolist()
+_TEMPERATURES = [2.0 ** (step / 4) for step in range(-4, 9)]  # 0.5 to 4, and 1 exactly
 _FEWEST_WORDS = 100  # by which one number can be told from chance
 _MOST_WORDS = 2_000
 
@@ -41,7 +41,7 @@ def fit_temperature(
         It, and `ece` with it and `ece_uncalibrated` without: the same on all ranks.
     """
     model.eval()
-    counts = {t: CalibrationCounts() for t in [1.0, *_TEMPERATURES]}
+    counts = {temperature: CalibrationCounts() for temperature in _TEMPERATURES}
     num_words = 0
     for batch in batches:
         if num_words * worker.world_size >= _MOST_WORDS:
