@@ -1,0 +1,35 @@
+"""What every text detector says of an image, and the interface they share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+
+from ocr_model.image import Pixels
+
+Quads = Float32[np.ndarray, "quads 4 2"]
+"""Corners as (x, y) in pixels of the original image, clockwise, from where reading begins."""
+
+
+@dataclass(frozen=True)
+class TextMaps:
+    """Where an image has characters, and where it has the gaps between those of one word."""
+
+    region: Float32[np.ndarray, "map_height map_width"]
+    """Probability, about, of being at the middle of a character (CRAFT, arXiv:1904.01941, 3.2)."""
+    affinity: Float32[np.ndarray, "map_height map_width"]
+    """The same of the middle between two neighbours of one word."""
+    pixels_per_cell: tuple[float, float]
+    """Pixels of the original image, along x and y, that one cell of the maps covers."""
+    image_size: tuple[int, int]
+    """Height and width of the original image; cells beyond it see padding."""
+
+
+class TextDetector(ABC):
+    """A network that finds text. May be used by several threads at once."""
+
+    @abstractmethod
+    def find(self, images: Sequence[Pixels]) -> list[TextMaps]:
+        """Return the maps of images of any sizes, in their order; like sizes share a batch."""
