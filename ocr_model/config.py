@@ -38,7 +38,7 @@ class Config(BaseModel):
         """Pydantic takes true for 1."""
         for name, value in values.items() if isinstance(values, dict) else ():
             if isinstance(value, bool) and name in cls.model_fields:
-                wanted = _leaves(cls.model_fields[name].annotation)
+                wanted = set(_leaves(cls.model_fields[name].annotation))
                 if {int, float} & wanted and bool not in wanted:
                     raise ValueError(f"{name} is a number, got {str(value).lower()}")
         return values
@@ -278,24 +278,18 @@ def _known_keys(cls: type[Config], prefix: str = "") -> Iterator[str]:
 
 
 def _config_classes(field: FieldInfo) -> list[type[Config]]:
-    found: list[type[Config]] = []
-    pending: list[Any] = [field.annotation]
-    while pending:
-        annotation = pending.pop(0)
-        if isinstance(annotation, type) and issubclass(annotation, Config):
-            found.append(annotation)
-        else:
-            pending.extend(get_args(annotation))
-    return found
+    """Return the kinds that a section may be of; none where it is a value, or a list of any."""
+    leaves = _leaves(field.annotation)
+    return [leaf for leaf in leaves if isinstance(leaf, type) and issubclass(leaf, Config)]
 
 
-def _leaves(annotation: object) -> set[Any]:
-    """Return the classes of a union; those inside a list or a dictionary are not among them."""
+def _leaves(annotation: object) -> list[Any]:
+    """List the classes of a union; those inside a list or a dictionary are not among them."""
     if get_origin(annotation) is Annotated:
         return _leaves(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        return set().union(*(_leaves(part) for part in get_args(annotation)))
-    return {annotation} if isinstance(annotation, type) else set()
+        return [leaf for part in get_args(annotation) for leaf in _leaves(part)]
+    return [annotation] if isinstance(annotation, type) else []
 
 
 def _default_text(field: FieldInfo) -> str:

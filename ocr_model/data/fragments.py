@@ -1,6 +1,7 @@
 """The currency of the data rooms: pieces of datasets, row numbers, samples."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from zlib import crc32
 
@@ -22,12 +23,15 @@ class Fragment:
     part: int
     """Number of the row group, or of the run of rows."""
     num_rows: int
+    copy: int = 0
+    """Above 0 where an epoch has the same rows again."""
 
     @property
     def key(self) -> int:
         """A number that stays the same when the file moves to another folder or machine."""
         name = self.uri.rstrip("/").rpartition("/")[2]
-        return crc32(f"{name}#{self.part}".encode())
+        again = f"*{self.copy}" if self.copy else ""
+        return crc32(f"{name}#{self.part}{again}".encode())
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,23 @@ class SubsetIndex:
 
         return SubsetIndex(
             self.fragments, pick(self.rows), pick(self.num_chars), pick(self.num_columns)
+        )
+
+    def repeated(self, times: Iterable[int]) -> "SubsetIndex":
+        """Return each fragment so many times, as copies with an order and randomness of their own.
+
+        `times` has a number per fragment.
+        """
+        places = [(place, copy) for place, many in enumerate(times) for copy in range(many)]
+
+        def pick(arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+            return tuple(arrays[place] for place, _ in places) if arrays else ()
+
+        return SubsetIndex(
+            tuple(replace(self.fragments[place], copy=copy) for place, copy in places),
+            pick(self.rows),
+            pick(self.num_chars),
+            pick(self.num_columns),
         )
 
     def up_to(self, max_chars: int) -> "SubsetIndex":

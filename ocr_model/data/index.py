@@ -81,7 +81,7 @@ def index_dataset(
     _require_kept_characters(source, text)
     scan = partial(scan_fragment, text=text, num_columns=num_columns, source=source)
     fragments, own = source.fragments("train"), source.fragments("validation")
-    is_shared = source.validation_fraction > 0  # both subsets come from the same rows
+    is_shared = source.sets_rows_apart  # both subsets come from the same rows
     if own and is_shared:
         raise ConfigError(_TWO_VALIDATION_PARTS)
     if not own and not is_shared:
@@ -109,7 +109,8 @@ def index_dataset(
     alphabet = normalize(source.alphabet, text.normalization)
     characters = reports["train"].characters.keys() | set(alphabet)
     charset = Charset("".join(sorted(characters)))
-    return DatasetIndex(train[0], validation[0], charset, reports)
+    repeated = train[0].repeated(map(source.times_seen, train[0].fragments))
+    return DatasetIndex(repeated, validation[0], charset, reports)
 
 
 def _require_kept_characters(source: SourceConfig, text: TextConfig) -> None:
@@ -129,10 +130,11 @@ def _emptiness(report: SubsetReport, source: SourceConfig) -> str:
             f"has no usable sample: {report.num_seen} seen, dropped {dict(report.dropped)}; see "
             "text.normalization and text.max_chars"
         )
-    if source.validation_fraction:
+    if source.sets_rows_apart:
+        share = source.validation_fraction or "(of the parts)"
         return (
-            f"is empty: data.validation_fraction={source.validation_fraction} of so few rows "
-            "leaves it none; change it, or give more rows"
+            f"is empty: data.validation_fraction={share} of so few rows leaves it none; change it, "
+            "or give more rows"
         )
     return "is empty: the dataset has no row there"
 
@@ -154,16 +156,16 @@ def index_for_evaluation(
         DatasetError: There is no such part, or no label in it.
     """
     fragments = []
-    if subset != "validation" or source.validation_fraction:
+    if subset != "validation" or source.sets_rows_apart:
         fragments += source.fragments("train")
-    if subset != "train" and not source.validation_fraction:
+    if subset != "train" and not source.sets_rows_apart:
         fragments += source.fragments("validation")
     if not fragments and subset == "validation":
         raise DatasetError(
             "this dataset has no validation part; the data.validation_fraction of its training "
             "sets the same rows apart, subset=all reads all"
         )
-    is_divided = subset is not None and source.validation_fraction > 0
+    is_divided = subset is not None and source.sets_rows_apart
     part = _Part(
         source.validation_limit if subset == "validation" else source.limit,
         subset == "validation" if is_divided else None,
@@ -183,7 +185,7 @@ def rows_of_subset(source: SourceConfig, subset: Subset) -> SubsetIndex:
     A validation part that is not there has no rows.
     """
     limit = source.limit if subset == "train" else source.validation_limit
-    is_shared = source.validation_fraction > 0  # both subsets come from the same rows
+    is_shared = source.sets_rows_apart  # both subsets come from the same rows
     if is_shared and source.fragments("validation"):
         raise ConfigError(_TWO_VALIDATION_PARTS)
     picks = []

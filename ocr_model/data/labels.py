@@ -93,7 +93,7 @@ def find_held_out(
 ) -> Bool[np.ndarray, "{fragment.num_rows}"]:
     """Say of each row whether `validation_fraction` sets it apart: by a hash, the same anywhere."""
     rows = np.arange(fragment.num_rows)
-    return _uniform_hash(fragment.key, rows) < source.validation_fraction
+    return _uniform_hash(fragment.key, rows) < source.held_out_share(fragment)
 
 
 def _uniform_hash(key: int, rows: Rows) -> np.ndarray:

@@ -30,6 +30,9 @@ class SourceConfig(Config, ABC):
     validation_fraction: NonNegativeFloat = Field(0.0, lt=1)
     """Share of the rows set apart for validation, chosen by a hash of file name and row number:
     the same rows on every machine. For sources without a validation part of their own."""
+    repeats: PositiveInt = 1
+    """How often an epoch has each training row, distorted anew: how heavy a part of a `mixture`
+    is."""
     seed: NonNegativeInt = 0
     """Decides which rows `limit` keeps (and what `synthetic` draws)."""
 
@@ -37,6 +40,24 @@ class SourceConfig(Config, ABC):
     def alphabet(self) -> str:
         """Characters that labels may have beyond those of the first epoch's."""
         return ""
+
+    @property
+    def longest_drawn(self) -> int:
+        """Characters of the longest text that the source draws itself; 0 where all are given."""
+        return 0
+
+    @property
+    def sets_rows_apart(self) -> bool:
+        """Whether validation reads rows of the training part."""
+        return self.validation_fraction > 0
+
+    def held_out_share(self, fragment: Fragment) -> float:
+        """Return the share of a fragment's rows that is set apart for validation."""
+        return self.validation_fraction
+
+    def times_seen(self, fragment: Fragment) -> int:
+        """Return how often an epoch has a fragment's rows."""
+        return self.repeats
 
     @abstractmethod
     def fragments(self, subset: Subset) -> list[Fragment]:

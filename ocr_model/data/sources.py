@@ -1,6 +1,7 @@
 """Named datasets: where word images and their labels come from."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -162,8 +163,101 @@ class FolderSource(SourceConfig):
         return listing[rows[0] : rows[-1] + 1]
 
 
-DataConfig = Annotated[
+_OneSource = Annotated[
     SyntheticSource | MJSynthSource | ParquetSource | HuggingFaceSource | FolderSource,
+    Field(discriminator="source"),
+]
+
+
+class MixtureSource(SourceConfig):
+    """Several sources as one, such as rendered words and a few real ones many times over.
+
+    The parts' `repeats` (and `num_words` of rendered ones) say how much of each an epoch has.
+    Validated on are the rows that parts set apart by their `validation_fraction`; where none does,
+    the validation parts of those that have one.
+    """
+
+    source: Literal["mixture"]
+    parts: Annotated[tuple[_OneSource, ...], Field(min_length=2)]
+    """A list of other kinds of `data`, each with its `source` and its settings."""
+
+    @model_validator(mode="after")
+    def _settings_have_effect(self) -> "MixtureSource":
+        if self.validation_fraction or self.repeats > 1:
+            raise ValueError("of a mixture, validation_fraction and repeats are settings of parts")
+        fields = SourceConfig.model_fields
+        for part in self.parts:
+            for name in ("limit", "validation_limit"):
+                if getattr(part, name) != fields[name].default:
+                    raise ValueError(f"{name} is a setting of the whole mixture, not of its parts")
+        return self
+
+    @property
+    def alphabet(self) -> str:
+        """Characters that any part may draw."""
+        return "".join(part.alphabet for part in self.parts)
+
+    @property
+    def longest_drawn(self) -> int:
+        """The longest of any part's."""
+        return max(part.longest_drawn for part in self.parts)
+
+    @property
+    def sets_rows_apart(self) -> bool:
+        """Whether any part does."""
+        return any(part.sets_rows_apart for part in self.parts)
+
+    def held_out_share(self, fragment: Fragment) -> float:
+        """Ask the fragment's part."""
+        part, own = self._part_of(fragment)
+        return part.held_out_share(own)
+
+    def times_seen(self, fragment: Fragment) -> int:
+        """Ask the fragment's part."""
+        part, own = self._part_of(fragment)
+        return part.times_seen(own)
+
+    def fragments(self, subset: Subset) -> list[Fragment]:
+        """List the fragments of all parts, each under the number of its part."""
+        if subset == "validation" and self.sets_rows_apart:
+            return []
+        return [
+            replace(fragment, uri=f"{number}/{fragment.uri}")
+            for number, part in enumerate(self.parts)
+            for fragment in part.fragments(subset)
+        ]
+
+    def labels(self, fragment: Fragment) -> Sequence[str | None]:
+        """Ask the fragment's part."""
+        part, own = self._part_of(fragment)
+        return part.labels(own)
+
+    def read(self, fragment: Fragment, rows: Rows, *, epoch: int) -> list[Sample]:
+        """Ask the fragment's part."""
+        part, own = self._part_of(fragment)
+        return part.read(own, rows, epoch=epoch)
+
+    def read_in_full(self, fragment: Fragment, rows: Rows) -> list[Sample]:
+        """Ask the fragment's part."""
+        part, own = self._part_of(fragment)
+        return part.read_in_full(own, rows)
+
+    def eased(self, share: float) -> "MixtureSource":
+        """Ease every part."""
+        return self.replace(parts=[part.eased(share).model_dump() for part in self.parts])
+
+    def _part_of(self, fragment: Fragment) -> tuple[SourceConfig, Fragment]:
+        number, _, uri = fragment.uri.partition("/")
+        return self.parts[int(number)], replace(fragment, uri=uri)
+
+
+DataConfig = Annotated[
+    SyntheticSource
+    | MJSynthSource
+    | ParquetSource
+    | HuggingFaceSource
+    | FolderSource
+    | MixtureSource,
     Field(discriminator="source"),
 ]
 

@@ -3,7 +3,6 @@
 import json
 import shlex
 
-from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.exporting.checking import Figures
 from ocr_model.exporting.config import ExportConfig
 from ocr_model.exports import ExportKind
@@ -27,7 +26,7 @@ def evaluate_command(config: ExportConfig) -> str:
     limits = {"limit", "validation_limit"}
     given = data.model_dump(mode="json", exclude_defaults=True, exclude=limits)
     settings |= {f"data.{name}": value for name, value in {"source": data.source, **given}.items()}
-    if not isinstance(data, SyntheticSource) and data.validation_fraction:
+    if data.sets_rows_apart:
         settings["subset"] = "validation"
     texts = (f"{name}={_as_yaml(value)}" for name, value in settings.items())
     return shlex.join(["uv", "run", "jobs/evaluate.py", "--set", *texts])

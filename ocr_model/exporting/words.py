@@ -36,7 +36,7 @@ def choose_words(config: ExportConfig, normalization: Normalization) -> Words:
     """
     data, num_calibration = config.data, config.calibration_words
     num_development = config.development_words
-    if data.validation_fraction or data.fragments("validation"):
+    if data.sets_rows_apart or data.fragments("validation"):
         few = data.replace(
             limit=_fewer(data.limit, num_calibration),
             validation_limit=_fewer(data.validation_limit, num_development),

@@ -85,6 +85,9 @@ class TeacherForcingConfig(Config):
 class TrainingConfig(Config):
     """The loop."""
 
+    start_from: str | None = None
+    """A bundle to begin with, in a folder that all workers see: its weights, for a model of its
+    architecture, and its charset, for data with no other characters. null: random weights."""
     epochs: PositiveInt = 6
     max_minutes: PositiveFloat | None = None
     """Fit the run into so many minutes of training: the number of steps is cut to what the
@@ -163,14 +166,17 @@ class TrainConfig(Config):
 
     @model_validator(mode="after")
     def _settings_have_effect(self) -> "TrainConfig":
-        if isinstance(self.data, SyntheticSource):
-            longest = self.data.lexicon.max_chars
-            if self.text.max_chars < longest:
-                raise ValueError(
-                    f"data.lexicon.max_chars is {longest}, text.max_chars {self.text.max_chars}: "
-                    "rendered words would be cut"
-                )
+        longest = self.data.longest_drawn
+        if self.text.max_chars < longest:
+            raise ValueError(
+                f"data.lexicon.max_chars is {longest}, text.max_chars {self.text.max_chars}: "
+                "rendered words would be cut"
+            )
         training, forcing = self.training, self.training.teacher_forcing
+        if training.start_from is not None and self.model.pretrained is not None:
+            raise ValueError(
+                "training.start_from brings all weights: model.pretrained has no effect"
+            )
         if isinstance(self.model, ResNetTransformerConfig) and self.model.decoder_weight:
             if self.model.max_chars < self.text.max_chars:
                 raise ValueError(

@@ -28,6 +28,7 @@ from ocr_model.training.config import TrainConfig
 from ocr_model.training.optimization import set_encoder_frozen
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.run_state import BEST, LAST, RunState
+from ocr_model.training.starting_point import take_weights
 from ocr_model.training.step import PendingStep, Stepper
 from ocr_model.training.sync_batch_norm import synchronize_batch_norm
 from ocr_model.training.unreadable import check_unreadable, count_by_reason
@@ -110,6 +111,8 @@ class _Loop:
         if worker.world_size > 1 and training.sync_batch_norm:
             synchronize_batch_norm(model, worker.device)
         self.model: RecognizerModel = model
+        if training.start_from is not None and not folder.has(LAST):
+            take_weights(model, charset, training.start_from)
         self.stepper = Stepper(config, model, worker)
         self.planned_steps = sum(map(data.num_steps, range(training.epochs)))
         progress = Progress(

@@ -35,6 +35,7 @@ from ocr_model.training.loop import Report, train
 from ocr_model.training.report import write_report
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.run_state import LAST, require_whole
+from ocr_model.training.starting_point import adopt_charset
 from ocr_model.training.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -189,12 +190,13 @@ def _alive_nodes() -> list[dict[str, Any]]:
 
 
 def _index(config: TrainConfig) -> DatasetIndex:
-    return index_dataset(
+    index = index_dataset(
         config.data,
         config.text,
         num_columns=config.model.num_columns(config.image.width),
         parallel_map=scan_in_parallel,
     )
+    return adopt_charset(index, config.training.start_from)
 
 
 def _fit(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 from zlib import crc32
 
-from pydantic import PositiveInt
+from pydantic import PositiveInt, model_validator
 
 from ocr_model.data.draws import Draws, Random
 from ocr_model.data.fragments import Fragment, Rows, Sample
@@ -33,6 +33,17 @@ class SyntheticSource(SourceConfig):
     num_validation_words: PositiveInt = 1_000
     lexicon: LexiconConfig = LexiconConfig()
     renderer: RendererConfig = RendererConfig()
+
+    @model_validator(mode="after")
+    def _settings_have_effect(self) -> "SyntheticSource":
+        if self.repeats > 1:
+            raise ValueError(f"repeats={self.repeats}: raise num_words, which draws new words")
+        return self
+
+    @property
+    def longest_drawn(self) -> int:
+        """The lexicon's limit."""
+        return self.lexicon.max_chars
 
     @property
     def alphabet(self) -> str:

@@ -1,0 +1,92 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ocr_model.bundle import load_bundle
+from ocr_model.data.index import index_dataset
+from ocr_model.data.loading import LocalData
+from ocr_model.errors import BundleError, ConfigError
+from ocr_model.training.config import TrainConfig
+from ocr_model.training.loop import TrainResult, train
+from ocr_model.training.run_folder import RunFolder
+from ocr_model.training.starting_point import adopt_charset
+
+MakeConfig = Callable[..., TrainConfig]
+Run = Callable[[TrainConfig], TrainResult]
+
+
+@pytest.fixture
+def run(local_data: Callable[..., LocalData]) -> Run:
+    def train_it(config: TrainConfig) -> TrainResult:
+        index = index_dataset(config.data, config.text)
+        index = adopt_charset(index, config.training.start_from)
+        folder = RunFolder(config.run.storage, config.run.name)
+        return train(config, index.charset, local_data(config, index), folder)
+
+    return train_it
+
+
+def test_training_begins_where_a_bundle_ended(
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    trained_config: TrainConfig,
+    bundle_path: Path,
+    run: Run,
+) -> None:
+    """A vanishing learning rate leaves the bundle's weights and vocabulary as they were."""
+    changes = {"learning_rate": 1e-12, "weight_decay": 0.0}
+    config = trained_config.replace(
+        run={"name": "again", "storage": str(tmp_path)},
+        optimizer={**trained_config.optimizer.model_dump(), **changes},
+        training={
+            **trained_config.training.model_dump(),
+            "start_from": str(bundle_path),
+            "epochs": 1,
+            "max_minutes": None,
+        },
+    )
+    first = load_bundle(bundle_path)
+    result = run(config)
+    again = load_bundle(tmp_path / "again" / "best")
+    assert again.info.charset == first.info.charset
+    before, after = (dict(bundle.model.named_parameters()) for bundle in (first, again))
+    assert all((after[name] - before[name]).abs().max() < 1e-6 for name in before)
+    assert result.metrics["word_accuracy"] > 0
+
+
+def test_data_with_other_characters_is_refused(
+    tmp_path: Path, tiny_config: MakeConfig, bundle_path: Path
+) -> None:
+    known = load_bundle(bundle_path).info.charset
+    config = tiny_config(tmp_path, "text.normalization=printable", "data.lexicon.punctuation=0.5")
+    index = index_dataset(config.data, config.text)
+    assert set(index.charset.characters) - set(known)
+    with pytest.raises(ConfigError, match="has the characters"):
+        adopt_charset(index, str(bundle_path))
+
+
+def test_a_bundle_of_another_architecture_is_refused(
+    tmp_path: Path, trained_config: TrainConfig, bundle_path: Path, run: Run
+) -> None:
+    model = {**trained_config.model.model_dump(), "feed_forward": 72}
+    training = {**trained_config.training.model_dump(), "start_from": str(bundle_path)}
+    changed = trained_config.replace(
+        run={"name": "other", "storage": str(tmp_path)}, model=model, training=training
+    )
+    with pytest.raises(ConfigError, match=r"another model than .*feed_forward"):
+        run(changed)
+
+
+def test_a_missing_bundle_says_what_a_bundle_is(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    config = tiny_config(tmp_path)
+    index = index_dataset(config.data, config.text)
+    with pytest.raises(BundleError, match="A bundle is a folder"):
+        adopt_charset(index, str(tmp_path / "nothing"))
+
+
+def test_pretrained_weights_have_no_effect_beside_a_bundle(
+    tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    with pytest.raises(ConfigError, match="has no effect"):
+        tiny_config(tmp_path, "training.start_from=x", "model.pretrained=y")
