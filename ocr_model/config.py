@@ -76,7 +76,7 @@ def load_config(
     for keys, value in assignments:
         _assign(values, keys, value)
     try:
-        return cls.model_validate(_with_default_kinds(cls, values))
+        return cls.model_validate(_over_defaults(cls, None, values))
     except ValidationError as error:
         raise ConfigError("\n".join(explain(cls, error))) from error
 
@@ -230,13 +230,33 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _with_default_kinds(cls: type[Config], values: dict[str, Any]) -> dict[str, Any]:
-    complete = dict(values)
-    for name, field in cls.model_fields.items():
-        given, key = values.get(name), field.discriminator
-        if isinstance(key, str) and isinstance(given, dict) and not field.is_required():
-            complete[name] = {key: getattr(field.get_default(), key), **given}
+def _over_defaults(
+    cls: type[Config], default: Config | None, given: dict[str, Any]
+) -> dict[str, Any]:
+    """Lay what is given over a default.
+
+    A section of which one setting is given keeps the others as its owner has them, which may not be
+    as the section's class has them; and its kind, where none is given.
+    """
+    complete: dict[str, Any] = {} if default is None else dict(default)
+    for name, value in given.items():
+        field = cls.model_fields.get(name)
+        complete[name] = value
+        if field is not None and isinstance(value, dict) and _config_classes(field):
+            owner_has = field.get_default() if default is None else getattr(default, name)
+            complete[name] = _section_over_default(field, owner_has, value)
     return complete
+
+
+def _section_over_default(field: FieldInfo, default: object, given: dict[str, Any]) -> object:
+    key, known = field.discriminator, default if isinstance(default, Config) else None
+    kinds = _config_classes(field)
+    if isinstance(key, str):
+        given = given if known is None else {key: getattr(known, key), **given}
+        kinds = [kind for kind in kinds if _is_kind(kind, key, str(given.get(key)))]
+    if len(kinds) != 1:
+        return given  # validation says what is wrong with it
+    return _over_defaults(kinds[0], known if type(known) is kinds[0] else None, given)
 
 
 def _is_other_kind(

@@ -42,6 +42,13 @@ class Framed(Config):
     shape: Annotated[Square | Circle, Field(discriminator="kind")]
 
 
+GREEN = Paint(layers=5, colour="green")
+
+
+class House(Config):
+    drawing: Drawing = Drawing(shape=Square(side=7), paint=GREEN)
+
+
 def _write(folder: Path, text: str) -> Path:
     path = folder / "config.yaml"
     path.write_text(text)
@@ -158,6 +165,24 @@ def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
 def test_a_section_that_does_not_say_its_kind_is_of_the_defaults(tmp_path: Path) -> None:
     assert load_config(Drawing, None, ["shape.side=7"]).shape == Square(side=7)
     assert load_config(Drawing, _write(tmp_path, "shape:\n  side: 8\n")).shape == Square(side=8)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("drawing.title=sky", Drawing(title="sky", shape=Square(side=7), paint=GREEN)),
+        (
+            "drawing.paint.tints=[a]",
+            Drawing(shape=Square(side=7), paint=GREEN.replace(tints=["a"])),
+        ),
+        ("drawing.shape.side=3", Drawing(shape=Square(side=3), paint=GREEN)),
+        ("drawing.shape.kind=circle", Drawing(shape=Circle(), paint=GREEN)),
+    ],
+)
+def test_one_setting_of_a_section_leaves_the_others_as_its_owner_has_them(
+    override: str, expected: Drawing
+) -> None:
+    assert load_config(House, overrides=[override]).drawing == expected
 
 
 def test_a_required_section_must_say_its_kind() -> None:
