@@ -138,19 +138,19 @@ def _chosen_pages(
     """Load the pages that are chosen, at most as many as there may be."""
     number = num_read = 0
     ranges = config.ranges
+    ends = [last for _, last in ranges]
     try:
         for load in loaders:
             number += 1
-            if ranges and all(last is not None and last < number for _, last in ranges):
-                return
-            if ranges and not any(_is_in(number, first, last) for first, last in ranges):
-                continue
-            if num_read == config.max_pages:
-                detail = f"more than max_pages={config.max_pages}, this and what follows is unread"
-                yield PageImage(None, number, source, f"too_many_pages: {detail}")
-                return
-            num_read += 1
-            yield _loaded(load, number, source)
+            if not ranges or any(_is_in(number, first, last) for first, last in ranges):
+                if num_read == config.max_pages:
+                    detail = f"more than max_pages={config.max_pages}, the rest is unread"
+                    yield PageImage(None, number, source, f"too_many_pages: {detail}")
+                    return
+                num_read += 1
+                yield _loaded(load, number, source)
+            if ends and all(last is not None and last <= number for last in ends):
+                return  # what is wrong behind the last page that was asked for is not asked for
     except ImageError as error:  # of the document, at its beginning or behind its last good page
         yield PageImage(None, number + 1, source, str(error))
         return

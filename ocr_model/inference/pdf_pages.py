@@ -2,11 +2,11 @@
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pypdfium2 as pdfium
@@ -24,11 +24,8 @@ _PICTURE_FACTOR = 4  # a scan on a page may have so many times the pixels that i
 _LOCKED = (pdfium_raw.FPDF_ERR_PASSWORD, pdfium_raw.FPDF_ERR_SECURITY)
 
 
-class Rendering(Protocol):
-    """Renders one page when called: pixels, their dpi, and what a limit changed, or nothing."""
-
-    def __call__(self) -> tuple[Pixels, float, str]:
-        """Raise ImageError where the page cannot be rendered."""
+Rendering = Callable[[], tuple[Pixels, float, str]]
+"""Renders one page: pixels, their dpi, and what a limit changed, or nothing. Raises ImageError."""
 
 
 def open_pdf(

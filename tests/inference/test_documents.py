@@ -2,8 +2,10 @@ import hashlib
 import io
 import os
 import re
+import struct
 import sys
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -220,6 +222,16 @@ def test_a_bad_page_of_a_tiff_does_not_cost_the_others() -> None:
     assert (_number(pages[0]), _number(pages[2])) == (1, 3)
 
 
+def test_what_is_wrong_behind_the_last_chosen_page_is_not_said() -> None:
+    data = _encoded("TIFF", 2)
+    with Image.open(io.BytesIO(data)) as image:
+        image.seek(1)
+        start = image._frame_pos[1]  # of the second page's directory
+    broken = data[:start] + b"\xff" * (len(data) - start)
+    assert [bool(page.error) for page in open_pages(broken)] == [False, True]
+    assert [bool(p.error) for p in open_pages(broken, DocumentConfig(pages="1"))] == [False]
+
+
 def test_a_bad_page_of_a_pdf_does_not_cost_the_others() -> None:
     data = _encoded("PDF", 3)
     second = data.index(b"/Type /Page\n", data.index(b"/Type /Page\n") + 1)
@@ -370,17 +382,38 @@ def _peak_mib(work: Callable[[], object]) -> float:
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
+def _huge_png() -> bytes:
+    """Return 20,000x20,000 pixels of one bit."""
+    rows = zlib.compress(bytes(20_000 * (1 + 20_000 // 8)), 1)
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)), (b"IDAT", rows)]
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for name, data in [*chunks, (b"IEND", b"")]:
+        parts += [
+            struct.pack(">I", len(data)),
+            name,
+            data,
+            struct.pack(">I", zlib.crc32(name + data)),
+        ]
+    return b"".join(parts)
+
+
+def _huge_tiff() -> bytes:
+    """Return a TIFF that says it has 20,000x20,000 pixels."""
+    data = _encoded("TIFF", size=(1234, 1235))
+    return data.replace(struct.pack("<I", 1234), struct.pack("<I", 20_000)).replace(
+        struct.pack("<I", 1235), struct.pack("<I", 20_000)
+    )
+
+
 @needs_linux
-@pytest.mark.parametrize(
-    ("kind", "options"), [("PNG", {"compress_level": 1}), ("TIFF", {"compression": "group4"})]
-)
+@pytest.mark.parametrize("make", [_huge_png, _huge_tiff])
 def test_a_huge_picture_is_refused_without_being_decoded(
-    kind: str, options: dict[str, object], tmp_path: Path
+    make: Callable[[], bytes], tmp_path: Path
 ) -> None:
-    path = tmp_path / "huge"
-    Image.new("1", (20_000, 20_000)).save(path, kind, **options)
+    data, path = make(), tmp_path / "huge"
+    path.write_bytes(data)
     found: list[PageImage] = []
-    peak = _peak_mib(lambda: found.extend([*open_pages(path), *open_pages(path.read_bytes())]))
+    peak = _peak_mib(lambda: found.extend([*open_pages(path), *open_pages(data)]))
     assert [_reason(page) for page in found] == ["too_large"] * 2
     assert peak < 10  # 400 million pixels would be 48 MiB at one bit
 

@@ -32,7 +32,7 @@ _CLASSES: tuple[tuple[float, Colour, str], ...] = (
 _WORD_PIXELS = 20  # that the middle word is high at least, if the picture may grow so far
 _MOST_SCALE = 3.0
 _MOST_PIXELS = 12_000_000  # of one of the two halves
-_LEGEND_PIXELS = 28
+_LEGEND_PIXELS, _GAP_PIXELS = 28, 4
 _LEAST_FONT, _MOST_FONT, _FONT_SHARE = 6, 96, 0.86  # a line of the face is so much higher
 
 
@@ -60,16 +60,18 @@ def draw_overlay(page: Page, pixels: Pixels | None) -> bytes:
     width, height = max(1, round(page.width * scale)), max(1, round(page.height * scale))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     left = cv2.resize(pixels, (width, height), interpolation=interpolation)
-    right = np.full_like(left, 255)
+    canvas = np.full((height + _LEGEND_PIXELS, 2 * width + _GAP_PIXELS, 3), 255, np.uint8)
+    canvas[:height, width : width + _GAP_PIXELS] = 160
+    right = canvas[:height, width + _GAP_PIXELS :]
     for least, colour, _ in _CLASSES[::-1]:
         words = [word for word in page.words if _class(word)[0] == least]
         quads = np.array([word.polygon for word in words], np.float32).reshape(-1, 4, 2) * scale
         left = overlay_quads(left, quads, colour=colour)
         for word, quad in zip(words, quads, strict=True):
             _draw_text(right, word.text, quad, colour)
-    gap = np.full((height, 4, 3), 160, np.uint8)
-    both = np.hstack([left, gap, right])
-    return _png(np.vstack([both, _legend(both.shape[1])]))
+    canvas[:height, :width] = left
+    canvas[height:] = _legend(canvas.shape[1])
+    return _png(canvas)
 
 
 def _scale(page: Page) -> float:

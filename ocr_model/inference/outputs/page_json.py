@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any, ClassVar, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from ocr_model.config import Config
-from ocr_model.inference.pages import Block, Line, Page
+from ocr_model.inference.pages import Block, Line, Page, Word
 
 FORMAT, VERSION = "ocr-on-ray pages", 1
 _PAGES = TypeAdapter(list[Page])
@@ -49,8 +49,8 @@ def read_json(data: bytes) -> list[Page]:
 
 
 def _page(page: Page) -> dict[str, Any]:
-    known = {name: getattr(page, name) for name in page.__slots__ if name != "blocks"}
-    return {**known, "text": page.text, "blocks": [_block(block) for block in page.blocks]}
+    blocks = [_block(block) for block in page.blocks]
+    return {**_fields(page), "text": page.text, "blocks": blocks}
 
 
 def _block(block: Block) -> dict[str, Any]:
@@ -62,5 +62,10 @@ def _line(line: Line) -> dict[str, Any]:
         "text": line.text,
         "confidence": line.confidence,
         "polygon": line.polygon,
-        "words": [asdict(word) for word in line.words],
+        "words": [_fields(word) for word in line.words],
     }
+
+
+def _fields(part: Page | Word) -> dict[str, Any]:
+    """Return the fields as they are; `asdict` would copy every number of theirs."""
+    return {field.name: getattr(part, field.name) for field in fields(part)}

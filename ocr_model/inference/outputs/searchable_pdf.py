@@ -33,6 +33,9 @@ _POINTS_PER_INCH = 72
 _MOST_POINTS = 14_400  # of a page's side (PDF 1.7, annex C)
 _A4 = (595.0, 842.0)
 _ADVANCE, _ASCENT, _DESCENT = 500, 800, 200  # of the one glyph, in thousandths of its height
+_GAP_BEHIND = (
+    0.15  # of a word's height stays free: poppler joins words closer than 0.1, spaces or no
+)
 _LEAST_POINTS = 0.01
 _MOST_CHARS = 65_535  # codes have two bytes
 _RIGHT_TO_LEFT = {"R", "AL"}
@@ -117,12 +120,11 @@ def _add_page(
         image.load_jpeg(io.BytesIO(jpeg), inline=True)
         image.set_matrix(pdfium.PdfMatrix().scale(width, height))
         sheet.insert_obj(image)
-    for line in page.lines:
-        for i, word in enumerate(line.words):
-            if word.text:
-                text = _laid_out(word.text) + (" " if i < len(line.words) - 1 else "")
-                matrix = _matrix(word, height, points)
-                _add_text(document, sheet, font, [codes[char] for char in text], matrix)
+    for word in page.words:
+        if word.text:
+            text = f"{_laid_out(word.text)} "  # or what is close by would be the same word
+            matrix = _matrix(word, height, points)
+            _add_text(document, sheet, font, [codes[char] for char in text], matrix)
     sheet.set_rotation(page.rotation)
     sheet.gen_content()
     sheet.close()
@@ -155,7 +157,9 @@ def _matrix(word: Word, page_height: float, points: float) -> tuple[float, ...]:
         along = (_LEAST_POINTS, 0.0)
     if math.hypot(*up) < _LEAST_POINTS:
         up = (-along[1], along[0])
-    advance, descent = len(word.text) * _ADVANCE / 1000, _DESCENT / 1000
+    gap = min(_GAP_BEHIND * math.hypot(*up) / math.hypot(*along), 0.5)
+    advance = len(word.text) * _ADVANCE / 1000 / (1 - gap)
+    descent = _DESCENT / 1000
     return (
         along[0] / advance,
         along[1] / advance,

@@ -107,12 +107,17 @@ def test_words_from_right_to_left_copy_out_in_the_order_they_are_spelt(
     assert _lines(_by_poppler(data, tmp_path / "a.pdf").translate(marks)) == [text]
 
 
-def test_words_that_touch_are_still_two(make_line: MakeLine, make_page: MakePage) -> None:
-    line = make_line("one two", 20, 40)
-    left, right = line.words
+@pytest.mark.parametrize("is_one_line", [True, False])
+def test_words_that_touch_are_still_two(
+    is_one_line: bool, make_line: MakeLine, make_page: MakePage, tmp_path: Path
+) -> None:
+    left, right = make_line("one two", 20, 40).words
     right = replace(right, polygon=tuple((x - 10, y) for x, y in right.polygon))
-    data = write_pdf([make_page([replace(line, words=(left, right))])], [None])
+    words = [(left, right)] if is_one_line else [(left,), (right,)]
+    page = make_page([Line(part, left.polygon) for part in words])
+    data = write_pdf([page], [None])
     assert _lines(_by_pdfium(data)[0]) == ["one two"]
+    assert _by_poppler(data, tmp_path / "a.pdf").split() == ["one", "two"]
 
 
 def test_words_lie_where_they_were_seen(document: list[Page], tmp_path: Path) -> None:
@@ -121,7 +126,7 @@ def test_words_lie_where_they_were_seen(document: list[Page], tmp_path: Path) ->
     places = {text: np.array([float(edge) for edge in edges]) for *edges, text in found}
     for word in document[0].lines[3].words + document[0].lines[4].words:
         xs, ys = zip(*word.polygon, strict=True)
-        expected = [min(xs), min(ys), max(xs), max(ys)]
+        expected = [min(xs), min(ys), max(xs) - 0.15 * 16, max(ys)]  # a gap behind it
         np.testing.assert_allclose(places[word.text], expected, atol=1)
 
 
@@ -135,9 +140,9 @@ def test_turned_words_fill_their_quads(
         boxes = np.array([text.get_charbox(i, loose=True) for i in range(len("turned"))])
     xs, ys = zip(*page.words[0].polygon, strict=True)
     middle = (boxes[:, :2] + boxes[:, 2:]).mean(0) / 2
-    np.testing.assert_allclose(middle, (np.mean(xs), 400 - np.mean(ys)), atol=1)
-    assert boxes[:, 0].min() == pytest.approx(min(xs), abs=2)
-    assert boxes[:, 3].max() == pytest.approx(400 - min(ys), abs=2)
+    np.testing.assert_allclose(middle, (np.mean(xs), 400 - np.mean(ys)), atol=2)
+    assert boxes[:, 0].min() == pytest.approx(min(xs), abs=3)
+    assert boxes[:, 3].max() == pytest.approx(400 - min(ys), abs=3)
 
 
 def test_the_picture_is_shown_and_the_text_is_not(document: list[Page]) -> None:
