@@ -13,6 +13,7 @@ from pydantic import Field
 
 from ocr_model.config import Config
 from ocr_model.detection.maps import Quads
+from ocr_model.detection.quads import PerQuad, Vectors, directions, rectangles, side_lengths
 from ocr_model.image import PADDING_VALUE, ImageGeometry, Pixels, resize_image
 
 Crop = UInt8[np.ndarray, "_crop_height _crop_width 3"]
@@ -26,8 +27,7 @@ _DENSEST = 8  # samples along each side of a crop's pixel
 _FLATTEST = 1e-3  # square pixels: what turns less at a corner is no quad
 
 _Corners = Float64[np.ndarray, "quads 4 2"]
-_PerQuad = Float64[np.ndarray, " quads"]
-_Pairs = Float64[np.ndarray, "quads 2"]
+_Limits = Float64[np.ndarray, " 2"]
 _Matrices = Float64[np.ndarray, "quads 3 3"]
 
 
@@ -127,11 +127,11 @@ def _plan(
     low, high = corners.min(axis=1), corners.max(axis=1)
     is_seen = is_finite & (high > 0).all(axis=1) & (low < limits).all(axis=1)
 
-    sides = np.stack(_side_lengths(corners), axis=1)
+    sides = np.stack(side_lengths(corners), axis=1)
     widths = _crop_widths(sides, geometry)
     sizes = np.stack([widths, np.full_like(widths, geometry.height)], axis=1)
     scales = np.maximum(sides / sizes, 1.0)
-    slopes = np.abs(_unit(corners[:, 1] + corners[:, 2] - corners[:, 0] - corners[:, 3]))
+    slopes = np.abs(directions(corners)[0])
     factors = np.where(is_level[:, None], 1.0, _shrink_factors(slopes, scales, limits))
     starts, ends = _windows(low, high, factors, limits)
     starts, ends = np.where(is_level[:, None], (low, high), (starts, ends))
@@ -151,21 +151,10 @@ def _plan(
 
 def _widen(corners: _Corners, margin: float) -> _Corners:
     """Move all edges outward by a share of the height."""
-    along = _unit(corners[:, 1] + corners[:, 2] - corners[:, 0] - corners[:, 3])
-    down = _unit(corners[:, 2] + corners[:, 3] - corners[:, 0] - corners[:, 1])
-    reach = margin * _side_lengths(corners)[1][:, None]
+    along, down = directions(corners)
+    reach = margin * side_lengths(corners)[1][:, None]
     steps = [-along - down, along - down, along + down, down - along]
-    return corners + np.stack([reach * step for step in steps], axis=1)
-
-
-def _unit(vectors: _Pairs) -> _Pairs:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-
-
-def _side_lengths(corners: _Corners) -> tuple[_PerQuad, _PerQuad]:
-    """Return width and height: the means of opposite sides."""
-    sides = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=2)
-    return (sides[:, 0] + sides[:, 2]) / 2, (sides[:, 1] + sides[:, 3]) / 2
+    return np.asarray(corners + np.stack([reach * step for step in steps], axis=1))
 
 
 def _is_convex(corners: _Corners) -> Bool[np.ndarray, " quads"]:
@@ -173,42 +162,34 @@ def _is_convex(corners: _Corners) -> Bool[np.ndarray, " quads"]:
     edges = np.roll(corners, -1, axis=1) - corners
     following = np.roll(edges, -1, axis=1)
     turns = edges[..., 0] * following[..., 1] - edges[..., 1] * following[..., 0]
-    is_convex: np.ndarray = (turns > _FLATTEST).all(axis=1)
-    return is_convex
+    return np.asarray((turns > _FLATTEST).all(axis=1))
 
 
 def _bounding(corners: _Corners) -> _Corners:
     """Return upright rectangles around the corners, of a pixel at least."""
     low, high = corners.min(axis=1), corners.max(axis=1)
     lacking = np.maximum(1 - (high - low), 0) / 2
-    return _rectangles(low - lacking, high + lacking)
+    return rectangles(low - lacking, high + lacking)
 
 
-def _rectangles(low: _Pairs, high: _Pairs) -> _Corners:
-    left, top, right, bottom = *low.T, *high.T
-    return np.stack([left, top, right, top, right, bottom, left, bottom], axis=1).reshape(-1, 4, 2)
-
-
-def _snap_level(
-    corners: _Corners, limits: np.ndarray
-) -> tuple[Bool[np.ndarray, " quads"], _Corners]:
+def _snap_level(corners: _Corners, limits: _Limits) -> tuple[Bool[np.ndarray, " quads"], _Corners]:
     """Move level rectangles to whole pixels: they need no warp, which blurs a little."""
     low, high = np.rint(corners.min(axis=1)), np.rint(corners.max(axis=1))
     high = np.maximum(high, low + 1)
-    snapped = _rectangles(low, high)
+    snapped = rectangles(low, high)
     is_level = np.abs(snapped - corners).max(axis=(1, 2)) <= _LEVEL
     is_level &= (low >= 0).all(axis=1) & (high <= limits).all(axis=1)
     return is_level, np.where(is_level[:, None, None], snapped, corners)
 
 
-def _crop_widths(sides: _Pairs, geometry: ImageGeometry) -> _PerQuad:
+def _crop_widths(sides: Vectors, geometry: ImageGeometry) -> PerQuad:
     if geometry.fit == "stretch":
         return np.full(len(sides), float(geometry.width))
     shape = np.minimum(sides[:, 0] / sides[:, 1], _LONGEST)
-    return np.maximum(np.rint(shape * geometry.height), 1.0)
+    return np.asarray(np.maximum(np.rint(shape * geometry.height), 1.0))
 
 
-def _shrink_factors(slopes: _Pairs, scales: _Pairs, limits: np.ndarray) -> _Pairs:
+def _shrink_factors(slopes: Vectors, scales: Vectors, limits: _Limits) -> Vectors:
     """Return by what powers of two columns and rows of the image shrink before the warp.
 
     Of a word that lies along an axis, each by its own scale; of others both by the lesser.
@@ -216,13 +197,12 @@ def _shrink_factors(slopes: _Pairs, scales: _Pairs, limits: np.ndarray) -> _Pair
     lesser = scales.min(axis=1, keepdims=True).repeat(2, axis=1)
     is_flat, is_steep = slopes[:, 1:] < _ALONG_AXIS, slopes[:, :1] < _ALONG_AXIS
     wanted = np.where(is_flat, scales, np.where(is_steep, scales[:, ::-1], lesser))
-    powers: np.ndarray = 2 ** np.maximum(np.floor(np.log2(np.minimum(wanted / _PACE, limits))), 0)
-    return powers
+    return np.asarray(2 ** np.maximum(np.floor(np.log2(np.minimum(wanted / _PACE, limits))), 0))
 
 
 def _windows(
-    low: _Pairs, high: _Pairs, factors: _Pairs, limits: np.ndarray
-) -> tuple[_Pairs, _Pairs]:
+    low: Vectors, high: Vectors, factors: Vectors, limits: _Limits
+) -> tuple[Vectors, Vectors]:
     """Return where the surroundings of quads begin and end, in whole cells of the shrunk image."""
     last = limits // factors
     starts = np.clip(np.floor(low / factors) - 1, 0, last - 1)
@@ -230,7 +210,9 @@ def _windows(
     return starts * factors, ends * factors
 
 
-def _homographies(corners: _Corners, starts: _Pairs, factors: _Pairs, sampled: _Pairs) -> _Matrices:
+def _homographies(
+    corners: _Corners, starts: Vectors, factors: Vectors, sampled: Vectors
+) -> _Matrices:
     """Map pixel middles of what is sampled to those of the windows, shrunk by their factors."""
     from_unit = _from_unit_square((corners - starts[:, None]) / factors[:, None])
     to_unit = np.zeros_like(from_unit)
@@ -255,6 +237,5 @@ def _from_unit_square(corners: _Corners) -> _Matrices:
     return matrices
 
 
-def _cross(a: _Pairs, b: _Pairs) -> _PerQuad:
-    product: np.ndarray = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
-    return product
+def _cross(a: Vectors, b: Vectors) -> PerQuad:
+    return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
