@@ -23,7 +23,7 @@ height, from where EasyOCR's boxes are grown by dilation."""
 _REACH = 0.75
 """Of a box's side, from its middle on: there heat has fallen to 0.01 and ends."""
 _AFFINITY_HEIGHT = 2 / 3
-"""Of the word's: from centroid to centroid of a box's upper and lower triangle (CRAFT, figure 3)."""
+"""Of the word's: between centroids of a box's upper and lower triangle (CRAFT, figure 3)."""
 _UNIT = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
 
 
@@ -141,6 +141,6 @@ def _gauss(
     """Return the heat of boxes in one direction: of those that reach a place, the highest."""
     away = np.abs(places[..., None] - middles.astype(np.float32)) / lengths.astype(np.float32)
     nearest = away.min(axis=-1)
-    heat = np.exp(-0.5 * (nearest / _SIGMA) ** 2)
+    heat: np.ndarray = np.exp(-0.5 * (nearest / _SIGMA) ** 2)
     heat[nearest > _REACH] = 0
     return heat

@@ -119,12 +119,14 @@ def _placement(page: LabelledPage, scale: float, config: CropConfig, rng: Random
     y = min(max(y, half), height - half) if height > config.side else height / 2
     angle = between(rng, -config.turn, config.turn) if happens(rng, 0.5) else 0.0
     matrix = cv2.getRotationMatrix2D((x, y), angle, 1)
-    matrix[:, 2] += half - np.array([x, y])
-    return matrix
+    to_middle = np.array([[1, 0, half - x], [0, 1, half - y]])
+    placed: np.ndarray = to_middle @ np.vstack([matrix, [0, 0, 1]])
+    return placed
 
 
 def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    return (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    moved: np.ndarray = points @ matrix[:, :2].T + matrix[:, 2]
+    return moved.astype(np.float32)
 
 
 def _quarter_turned(quads: np.ndarray, num_turns: int, side: int) -> np.ndarray:

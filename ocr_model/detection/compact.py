@@ -1,102 +1,136 @@
-"""The embedded detector: a small network with CRAFT's maps."""
+"""`CompactDetector`: the embedded text detector."""
 
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from pydantic import Field, PositiveInt
-from torch import Tensor, nn
+from jaxtyping import Float32, UInt8
+from pydantic import Field, PositiveFloat
 
 from ocr_model.config import Config
-from ocr_model.models.interface import PIXEL_MEAN, PIXEL_STD
-
-STRIDE = 32
-"""Pixels, along each side, of a cell of the coarsest features; sides are padded to its multiple."""
-CELL = 2
-"""Pixels, along each side, that one cell of the maps covers."""
-_UPSAMPLING = 2
+from ocr_model.detection.bundle import DetectorBundle, load_detector_bundle
+from ocr_model.detection.maps import TextDetector, TextMaps
+from ocr_model.detection.network import CELL, STRIDE
+from ocr_model.devices import Precision, dtype_on, usable_device
+from ocr_model.image import Pixels, resize_image
 
 
-class CompactNetworkConfig(Config):
-    """The network's size; the default has 2.1 M parameters.
+class CompactDetectorConfig(Config):
+    """How large the network sees images, and how many at a time."""
 
-    Plain convolutions: depthwise ones take as long on a CPU below 1/8 of the resolution and learn
-    less, and a first layer that goes to 1/4 at once takes a fifth of the time of one that keeps
-    1/2. Below 16 channels oneDNN's training is wrong (see models/backbones.py).
-    """
-
-    channels: tuple[int, int, int, int] = (32, 64, 128, 160)
-    """At 1/4, 1/8, 1/16 and 1/32 of the resolution."""
-    num_blocks: tuple[int, int, int, int] = (1, 2, 2, 2)
-    """Of two convolutions each, at these resolutions."""
+    max_side_pixels: int = Field(1600, ge=STRIDE)
+    """Longest side; larger images are scaled down. With it, memory and time are bounded."""
+    magnification: PositiveFloat = 1.0
+    """Factor on the size of images, before that bound."""
+    batch_pixels: int = Field(4_000_000, ge=1)
+    """Pixels that go through the network at a time; a larger image goes alone."""
 
 
-class _Convolution(nn.Sequential):
-    """Convolution, batch norm, ReLU."""
-
-    def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1) -> None:
-        super().__init__(
-            nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-        )
+DEFAULT_SETTINGS = CompactDetectorConfig()
 
 
-class _Block(nn.Module):
-    """Two convolutions and a way around them (He et al. 2016, arXiv:1512.03385)."""
+class CompactDetector(TextDetector):
+    """Finds text with a bundle. May be used by several threads at once."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = _Convolution(channels, channels)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(channels)
+    def __init__(
+        self,
+        bundle: DetectorBundle,
+        settings: CompactDetectorConfig = DEFAULT_SETTINGS,
+        *,
+        device: str | torch.device = "cpu",
+        precision: Precision = "auto",
+    ) -> None:
+        """Put the network on `device`; `auto` is half precision on a GPU, and full on a CPU.
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Keep the shape."""
-        return torch.relu(features + self.norm(self.second(self.first(features))))
+        Raises:
+            ConfigError: There is no such device here.
+        """
+        self.info, self.settings = bundle.info, settings
+        self.device = usable_device(device)
+        self.dtype = dtype_on(self.device, precision)
+        self._network = bundle.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        self._lock = threading.Lock()  # two batches at once would only share the device
 
+    def find(self, images: Sequence[Pixels]) -> list[TextMaps]:
+        """Return the maps of images of any sizes, in their order.
 
-class CompactNetwork(nn.Module):
-    """Encoder to 1/32, decoder to 1/4 that adds what the encoder saw there, maps at 1/2.
+        Images that are equally large once scaled and padded share a batch, so what is found in one
+        does not depend on the others.
+        """
+        fitted = [fit_page(image, self.settings) for image in images]
+        maps: dict[int, Float32[np.ndarray, "2 map_height map_width"]] = {}
+        for numbers in self._batches([page.shape[:2] for page in fitted]):
+            found = self._compute(np.stack([fitted[number] for number in numbers]))
+            maps |= dict(zip(numbers, found, strict=True))
+        return [self._describe(image, maps[number]) for number, image in enumerate(images)]
 
-    Source: ours, of U-Net's shape (Ronneberger et al. 2015, arXiv:1505.04597); the last step up is
-    a sub-pixel one (Shi et al. 2016, arXiv:1609.05158).
-    """
+    def _batches(self, sizes: list[tuple[int, ...]]) -> Iterator[list[int]]:
+        """Group the numbers of pages of one size, as many as may be computed at a time."""
+        by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for number, size in enumerate(sizes):
+            by_size[size].append(number)
+        for (height, width), numbers in by_size.items():
+            step = max(1, self.settings.batch_pixels // (height * width))
+            for start in range(0, len(numbers), step):
+                yield numbers[start : start + step]
 
-    def __init__(self, config: CompactNetworkConfig) -> None:
-        super().__init__()
-        channels = config.channels
-        self.stem = _Convolution(3, channels[0], size=7, stride=4)
-        self.stages = nn.ModuleList()
-        inputs = channels[0]
-        for number, (outputs, num_blocks) in enumerate(
-            zip(channels, config.num_blocks, strict=True)
+    def _compute(
+        self, pages: UInt8[np.ndarray, "batch height width 3"]
+    ) -> Float32[np.ndarray, "batch 2 map_height map_width"]:
+        is_reduced = self.dtype is not torch.float32
+        with (
+            self._lock,
+            torch.inference_mode(),
+            torch.autocast(self.device.type, self.dtype, enabled=is_reduced),
         ):
-            down = [_Convolution(inputs, outputs, stride=2)] if number else []
-            self.stages.append(nn.Sequential(*down, *(_Block(outputs) for _ in range(num_blocks))))
-            inputs = outputs
-        self.narrow = nn.ModuleList(
-            _Convolution(below, above, size=1)
-            for above, below in zip(channels, channels[1:], strict=False)
-        )
-        self.merge = nn.ModuleList(_Block(above) for above in channels[:-1])
-        # A linear layer, as a convolution of so few channels is not safe in oneDNN's training.
-        self.head = nn.Linear(channels[0], 2 * _UPSAMPLING**2)
-        nn.init.constant_(self.head.bias, -3.0)  # most of a picture is not text
-        self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN), persistent=False)
-        self.register_buffer("scale", 1 / (255 * torch.tensor(PIXEL_STD)), persistent=False)
+            logits = self._network(torch.from_numpy(pages).to(self.device))
+            heat: np.ndarray = logits.float().sigmoid().cpu().numpy()
+        return heat
 
-    def forward(
-        self, images: UInt8[Tensor, "batch height width 3"]
-    ) -> Float[Tensor, "batch 2 map_height map_width"]:
-        """Return logits of the region and the affinity map; sides must be multiples of `STRIDE`."""
-        pixels = (images - self.mean) * self.scale
-        features = self.stem(pixels.permute(0, 3, 1, 2))  # channels last in memory, as it was
-        seen = []
-        for stage in self.stages:
-            features = stage(features)
-            seen.append(features)
-        features = seen.pop()
-        for narrow, merge in zip(reversed(self.narrow), reversed(self.merge), strict=True):
-            raised = nn.functional.interpolate(narrow(features), scale_factor=2, mode="nearest")
-            features = merge(seen.pop() + raised)
-        cells: Tensor = self.head(features.permute(0, 2, 3, 1))
-        return nn.functional.pixel_shuffle(cells.permute(0, 3, 1, 2), _UPSAMPLING)
+    def _describe(
+        self, image: Pixels, heat: Float32[np.ndarray, "2 map_height map_width"]
+    ) -> TextMaps:
+        height, width = image.shape[:2]
+        seen_height, seen_width = seen_size(height, width, self.settings)
+        rows, columns = -(-seen_height // CELL), -(-seen_width // CELL)
+        region, affinity = np.ascontiguousarray(heat[:, :rows, :columns])
+        pixels_per_cell = (CELL * width / seen_width, CELL * height / seen_height)
+        return TextMaps(region, affinity, pixels_per_cell, (height, width))
+
+
+def load_detector(
+    path: str | Path,
+    settings: CompactDetectorConfig = DEFAULT_SETTINGS,
+    *,
+    device: str | torch.device | None = None,
+    precision: Precision = "auto",
+) -> CompactDetector:
+    """Load a detector's bundle; on a GPU where there is one, unless told.
+
+    Raises:
+        BundleError: The folder is incomplete, altered or of another kind.
+        ConfigError: There is no such device here.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return CompactDetector(load_detector_bundle(path), settings, device=device, precision=precision)
+
+
+def seen_size(height: int, width: int, settings: CompactDetectorConfig) -> tuple[int, int]:
+    """Return the height and width, in pixels, in which the network sees an image of this size."""
+    scale = min(settings.magnification, settings.max_side_pixels / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def fit_page(image: Pixels, settings: CompactDetectorConfig) -> Pixels:
+    """Scale an image and repeat its last row and column until `STRIDE` divides its sides.
+
+    Padding of one colour would draw a line where the image ends.
+    """
+    height, width = seen_size(image.shape[0], image.shape[1], settings)
+    scaled = image if image.shape[:2] == (height, width) else resize_image(image, height, width)
+    below, right = -height % STRIDE, -width % STRIDE
+    return cv2.copyMakeBorder(scaled, 0, below, 0, right, cv2.BORDER_REPLICATE)

@@ -13,11 +13,12 @@ from ocr_model.decoding.autoregressive import Writer
 from ocr_model.decoding.options import DecodeOptions
 from ocr_model.decoding.readings import Prediction, Readings
 from ocr_model.decoding.search import read_columns, write
+from ocr_model.devices import Precision
 from ocr_model.errors import ConfigError
 from ocr_model.image import ImageInput
 from ocr_model.inference.options import UPRIGHT, ReadOptions
 from ocr_model.inference.recognizer import Recognizer
-from ocr_model.inference.runtimes import Precision, TorchRuntime
+from ocr_model.inference.runtimes import TorchRuntime
 from ocr_model.models.interface import RecognizerModel
 from ocr_model.models.resnet_transformer import ResNetTransformer
 

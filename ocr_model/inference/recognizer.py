@@ -21,13 +21,14 @@ from ocr_model.charset import normalize
 from ocr_model.decoding.lexicon import Lexicon, Trie
 from ocr_model.decoding.options import DecodeOptions
 from ocr_model.decoding.readings import Prediction, Readings, to_predictions
+from ocr_model.devices import Precision
 from ocr_model.errors import ConfigError
 from ocr_model.exports import Kind
 from ocr_model.image import PADDING_VALUE, ImageInput, decode_image
 from ocr_model.inference.long_words import join_parts
 from ocr_model.inference.options import UPRIGHT, ReadOptions
 from ocr_model.inference.preparing import Part, Prepared, View, prepare
-from ocr_model.inference.runtimes import Precision, Runtime, TorchRuntime, load_runtime
+from ocr_model.inference.runtimes import Runtime, TorchRuntime, load_runtime
 from ocr_model.models.attention_maps import AttentionMaps
 
 _WINDOW = 512  # images that are sorted by width together, and prepared ahead

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Protocol, assert_never, runtime_checkable
+from typing import Protocol, assert_never, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,13 +13,12 @@ from ocr_model.bundle import Bundle, BundleInfo, load_bundle
 from ocr_model.charset import Charset
 from ocr_model.decoding.options import DecodeOptions
 from ocr_model.decoding.readings import Readings
+from ocr_model.devices import Precision, dtype_on, usable_device
 from ocr_model.errors import ConfigError
 from ocr_model.exports import ExportKind, Kind, load_export, load_half
 from ocr_model.image import Pixels
 from ocr_model.models.attention_maps import AttentionMaps, read_with_attention
 from ocr_model.models.interface import Features, RecognizerModel
-
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 @runtime_checkable
@@ -62,8 +61,8 @@ class TorchRuntime:
         """
         self.info = bundle.info
         self.charset = bundle.charset
-        self.device = _usable(device)
-        self.dtype = _dtype(precision, self.device)
+        self.device = usable_device(device)
+        self.dtype = dtype_on(self.device, precision)
         self.model: RecognizerModel = bundle.model.to(
             self.device, memory_format=torch.channels_last
         )  # type: ignore[call-overload]  # torch's stub lacks it
@@ -159,32 +158,3 @@ def _load_graphs(path: str | Path, kind: ExportKind) -> Runtime:
         ) from error
     export = load_export(path, kind)
     return OnnxRuntime(export.bundle_info, export.files)
-
-
-def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    match precision:
-        case "fp32":
-            return torch.float32
-        case "bf16":
-            return torch.bfloat16
-        case "fp16":
-            return torch.float16
-        case "auto":
-            if device.type != "cuda":
-                return torch.float32
-            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        case _:
-            assert_never(precision)
-
-
-def _usable(wanted: str | torch.device) -> torch.device:
-    try:
-        device = torch.device(wanted)
-        torch.zeros(1, device=device).cpu()  # a name says nothing: the device must also compute
-    except (RuntimeError, AssertionError) as error:  # the latter of a torch built without CUDA
-        found = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
-        reason = str(error).partition("\n")[0]
-        raise ConfigError(
-            f"device {str(wanted)!r} cannot be used here; there is {', '.join(found)} ({reason})"
-        ) from error
-    return device
