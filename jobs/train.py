@@ -19,12 +19,12 @@ def main() -> None:
     if "RAY_ADDRESS" not in os.environ:  # a local Ray needs no second environment for `uv run`
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     from ocr_model.ray_session import connected  # noqa: PLC0415  # Ray reads it
-    from ocr_model.training.trainer import open_folder, run_training  # noqa: PLC0415  # the same
+    from ocr_model.training import recognizer_trainer, trainer  # noqa: PLC0415  # the same
 
     try:
-        open_folder(config.run)  # what is wrong with it is said before Ray starts
+        trainer.open_folder(config.run)  # what is wrong with it is said before Ray starts
         with connected(), TrainingConsole() as console:
-            outcome = run_training(config, console.report)
+            outcome = recognizer_trainer.run_training(config, console.report)
     except OCRError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:

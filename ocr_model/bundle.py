@@ -4,30 +4,30 @@ Loading verifies size and hash of the weights, and that the description is the o
 written with. It never unpickles anything.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-from pydantic import ConfigDict, Field, NonNegativeInt, PositiveFloat, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveFloat
 
 from ocr_model.charset import Charset, Normalization
-from ocr_model.config import Config, explain
+from ocr_model.config import Config
 from ocr_model.errors import BundleError
 from ocr_model.image import ImageGeometry
+from ocr_model.model_folder import (
+    FORMAT,
+    MODEL_FILE,
+    WEIGHTS_FILE,
+    facts_sha256,
+    load_weights,
+    read_description,
+    read_weights,
+    serialize_model,
+    understood,
+)
 from ocr_model.models import ModelConfig, build_model
 from ocr_model.models.interface import PIXEL_MEAN, PIXEL_STD, RecognizerModel
 
-WEIGHTS_FILE = "weights.safetensors"
-MODEL_FILE = "model.json"
-_FORMAT = 1
-_FACTS_KEY = "reading_facts_sha256"
 _READING_FACTS = (
     "model",
     "charset",
@@ -45,7 +45,7 @@ class BundleInfo(Config):
 
     model_config = ConfigDict(allow_inf_nan=True)  # metrics are what they are
 
-    format: NonNegativeInt = _FORMAT
+    format: NonNegativeInt = FORMAT
     """Version of the folder's layout."""
     model: ModelConfig
     charset: str
@@ -80,16 +80,7 @@ class Bundle:
 
 def serialize_bundle(model: RecognizerModel, info: BundleInfo) -> dict[str, bytes]:
     """Return the files of a bundle by name; the caller decides where they are written."""
-    state = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
-    facts = _facts_sha256(info.model_dump(mode="json"))
-    weights = save_tensors(state, metadata={_FACTS_KEY: facts})
-    complete = info.replace(
-        versions={name: _version(name) for name in ("torch", "torchvision", "ocr-on-ray")},
-        weights_bytes=len(weights),
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
-    )
-    text = json.dumps(complete.model_dump(mode="json"), indent=2, ensure_ascii=False)
-    return {WEIGHTS_FILE: weights, MODEL_FILE: text.encode()}
+    return serialize_model(model, info, _READING_FACTS)
 
 
 def load_bundle(path: str | Path) -> Bundle:
@@ -100,18 +91,9 @@ def load_bundle(path: str | Path) -> Bundle:
             program; or the weights are of another architecture (the differences are named).
     """
     folder = Path(path).expanduser()
-    values = _read_description(folder)
-    info = _understood(folder, values)
-    weights = _read(folder / WEIGHTS_FILE)
-    if len(weights) != info.weights_bytes:
-        raise BundleError(
-            f"{folder / WEIGHTS_FILE} has {len(weights)} bytes, {MODEL_FILE} says "
-            f"{info.weights_bytes}: the file is cut short or of another bundle"
-        )
-    if hashlib.sha256(weights).hexdigest() != info.weights_sha256:
-        raise BundleError(
-            f"{folder / WEIGHTS_FILE} was altered: its SHA-256 differs from {MODEL_FILE}"
-        )
+    values = read_description(folder)
+    info = understood(BundleInfo, folder, values)
+    weights = read_weights(folder, info.weights_bytes, info.weights_sha256)
     return _build(folder, values, info, weights, WEIGHTS_FILE)
 
 
@@ -126,8 +108,8 @@ def build_bundle(folder: Path, weights: bytes, name: str) -> Bundle:
     Raises:
         BundleError: The description and the weights are not of one another.
     """
-    values = _read_description(folder)
-    return _build(folder, values, _understood(folder, values), weights, name)
+    values = read_description(folder)
+    return _build(folder, values, understood(BundleInfo, folder, values), weights, name)
 
 
 def _build(
@@ -141,18 +123,8 @@ def _build(
         model = build_model(unpretrained, charset.num_classes, info.geometry)
     except ValueError as error:  # CharsetError, ConfigError, torch's own
         raise BundleError(f"{folder / MODEL_FILE}: {error}") from error
-    try:
-        state = load_tensors(weights)
-    except SafetensorError as error:
-        raise BundleError(f"{folder / name} holds no tensors: {error}") from error
-    _require_same_shapes(folder, model.state_dict(), state)
-    if weights_metadata(weights).get(_FACTS_KEY) != _facts_sha256(values):
-        raise BundleError(
-            f"{folder / MODEL_FILE} is not the description that {name} was written with: "
-            f"one of {', '.join(_READING_FACTS)} was changed, and the model would read wrongly"
-        )
-    model.load_state_dict(state)
-    return Bundle(info, model.eval(), charset)
+    load_weights(model, folder, weights, values, _READING_FACTS, name=name)
+    return Bundle(info, model, charset)
 
 
 def read_bundle_info(folder: str | Path) -> BundleInfo:
@@ -162,7 +134,7 @@ def read_bundle_info(folder: str | Path) -> BundleInfo:
         BundleError: It is missing or not understood.
     """
     folder = Path(folder).expanduser()
-    return _understood(folder, _read_description(folder))
+    return understood(BundleInfo, folder, read_description(folder))
 
 
 def read_facts_sha256(folder: str | Path) -> str:
@@ -171,74 +143,4 @@ def read_facts_sha256(folder: str | Path) -> str:
     Raises:
         BundleError: `model.json` is missing or not understood.
     """
-    return _facts_sha256(_read_description(Path(folder).expanduser()))
-
-
-def _read_description(folder: Path) -> dict[str, Any]:
-    path = folder / MODEL_FILE
-    try:
-        values = json.loads(_read(path))
-    except ValueError as error:
-        raise BundleError(f"{path} is not JSON: {error}") from error
-    found = values.get("format") if isinstance(values, dict) else None
-    if found != _FORMAT:
-        raise BundleError(f"{path} has format {found!r}; this program reads format {_FORMAT}")
-    return dict(values)
-
-
-def _understood(folder: Path, values: dict[str, Any]) -> BundleInfo:
-    try:
-        return BundleInfo.model_validate(values)
-    except ValidationError as error:
-        faults = "; ".join(explain(BundleInfo, error))
-        raise BundleError(f"{folder / MODEL_FILE} is not understood: {faults}") from error
-
-
-def _facts_sha256(values: dict[str, Any]) -> str:
-    """Hash what the file says, not what it means here: a new setting must not change the hash."""
-    facts = {name: values.get(name) for name in _READING_FACTS}
-    model = facts["model"]
-    if isinstance(model, dict):  # where a training began decides nothing afterwards
-        facts["model"] = {key: value for key, value in model.items() if key != "pretrained"}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def weights_metadata(weights: bytes) -> dict[str, str]:
-    """Return what stands in the head of a safetensors file: a length, then JSON."""
-    end = 8 + int.from_bytes(weights[:8], "little")
-    return dict(json.loads(weights[8:end]).get("__metadata__", {}))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(
-            f"cannot read {path}: {error.strerror}. A bundle is a folder with {WEIGHTS_FILE} and "
-            f"{MODEL_FILE}, such as jobs/train.py writes to <run.storage>/<run.name>/best"
-        ) from error
-
-
-def _require_same_shapes(
-    folder: Path, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]
-) -> None:
-    differences = [f"{name} is missing" for name in expected if name not in found]
-    differences += [f"{name} is not in the model" for name in found if name not in expected]
-    differences += [
-        f"{name} is {tuple(found[name].shape)}, the model's {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in found and found[name].shape != tensor.shape
-    ]
-    if differences:
-        listed = "; ".join(differences[:5])
-        raise BundleError(
-            f"the weights in {folder} are of another architecture, {len(differences)} tensors "
-            f"differ: {listed}"
-        )
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "unknown"  # run from a source tree that is not installed
+    return facts_sha256(read_description(Path(folder).expanduser()), _READING_FACTS)

@@ -16,16 +16,15 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from ocr_model.bundle import (
-    WEIGHTS_FILE,
     Bundle,
     BundleInfo,
     build_bundle,
     read_bundle_info,
     read_facts_sha256,
-    weights_metadata,
 )
 from ocr_model.config import Config, explain
 from ocr_model.errors import BundleError
+from ocr_model.model_folder import WEIGHTS_FILE, weights_metadata
 
 ExportKind = Literal["onnx", "int8", "half"]
 Kind = Literal["torch", "half", "onnx", "int8"]

@@ -20,7 +20,8 @@ from ocr_model.data.synthetic.stages import RendererConfig
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.local_data import build_local_data
-from ocr_model.training.loop import TrainResult, train
+from ocr_model.training.loop import TrainResult
+from ocr_model.training.recognition import train
 from ocr_model.training.run_folder import RunFolder
 
 torch.set_num_threads(1)  # tensors here are so small that threads only wait for each other

@@ -9,8 +9,6 @@ import pytest
 import torch
 
 from ocr_model.bundle import (
-    MODEL_FILE,
-    WEIGHTS_FILE,
     BundleInfo,
     load_bundle,
     read_bundle_info,
@@ -19,6 +17,7 @@ from ocr_model.bundle import (
 from ocr_model.charset import Charset, Normalization
 from ocr_model.errors import BundleError
 from ocr_model.image import ImageGeometry
+from ocr_model.model_folder import MODEL_FILE, WEIGHTS_FILE
 from ocr_model.models import build_model
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig
 

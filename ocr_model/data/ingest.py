@@ -1,9 +1,9 @@
-"""Word images through Ray Data: read, decoded and augmented wherever the cluster has CPUs."""
+"""Word images and pages through Ray Data: made ready wherever the cluster has CPUs."""
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +12,9 @@ import ray.data
 from ray.data import DataContext, ExecutionResources
 from ray.exceptions import RayTaskError
 
-from ocr_model.data.batching import EpochPlan
 from ocr_model.data.fragments import Fragment
 from ocr_model.data.labels import FragmentScan
-from ocr_model.data.loading import Batch, Columns, LocalData
+from ocr_model.data.loading import Columns
 
 _FEW_FRAGMENTS = 64
 _MAX_TASKS = 5_000  # of one execution; Ray Data plans them all at its start
@@ -28,10 +27,45 @@ _Span = tuple[int, int, int]
 """Epoch, first and last step of a training task; or `_VALIDATION`, first and last sample."""
 
 _CACHED_VALIDATION_BYTES = 256 * 2**20
+_SHAPE, _DTYPE = ".shape", ".dtype"  # behind the name of a column
 
 
-class RayData:
-    """The same batches as `LocalData`, loaded by Ray Data tasks.
+TrainBatch = TypeVar("TrainBatch", covariant=True)
+ValidationBatch = TypeVar("ValidationBatch", covariant=True)
+
+
+@runtime_checkable  # for the tests, which check types at run time
+class Loader(Protocol[TrainBatch, ValidationBatch]):
+    """Loads what a rank reads, by spans that do not depend on each other."""
+
+    @property
+    def fingerprint(self) -> int:
+        """A number that changes when other rows make up the training part."""
+
+    def num_steps(self, epoch: int) -> int:
+        """Return the number of steps of an epoch."""
+
+    def task_spans(self, epoch: int, start_step: int) -> list[tuple[int, int]]:
+        """Return first and last step of each task of an epoch from `start_step` on."""
+
+    def task_loader(self, epoch: int) -> Callable[[int, int], Iterable[Columns]]:
+        """Return what loads the steps of a span."""
+
+    def train_batch(self, columns: Columns) -> TrainBatch:
+        """Make a batch of a step's columns."""
+
+    def validation_spans(self) -> list[tuple[int, int]]:
+        """Return first and last sample of each of this rank's validation batches."""
+
+    def load_validation(self, start: int, stop: int) -> Columns:
+        """Load samples of the validation part."""
+
+    def validation_batch(self, columns: Columns) -> ValidationBatch:
+        """Make a batch of validation samples."""
+
+
+class RayData(Generic[TrainBatch, ValidationBatch]):
+    """The same batches as a loader gives, loaded by Ray Data tasks.
 
     Every rank runs a pipeline of its own over the part of the order that is its; blocks arrive in
     order, so a batch depends on seed, epoch and position alone.
@@ -39,7 +73,7 @@ class RayData:
 
     def __init__(
         self,
-        local: LocalData,
+        local: Loader[TrainBatch, ValidationBatch],
         *,
         epochs: int,
         cpus: float | None = None,
@@ -59,8 +93,8 @@ class RayData:
         self._epochs = epochs
         self._cpus = cpus
         self._is_polite = is_polite
-        self._validation: list[Batch] | None = None
-        self._train_stream: Iterator[Batch] = iter(())
+        self._validation: list[ValidationBatch] | None = None
+        self._train_stream: Iterator[Columns] = iter(())
         self._position = (-1, -1)  # the epoch and step that `_train_stream` gives next
 
     def num_steps(self, epoch: int) -> int:
@@ -72,7 +106,7 @@ class RayData:
         """A number that changes when other rows make up the training part."""
         return self._local.fingerprint
 
-    def train_batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
+    def train_batches(self, epoch: int, start_step: int) -> Iterator[TrainBatch]:
         """Yield this rank's part of each global batch from `start_step` on.
 
         One stream runs on over the ends of epochs, so the next epoch's first batches are loaded
@@ -83,14 +117,14 @@ class RayData:
             self.close()
         num_steps = self.num_steps(epoch)
         for step in range(start_step, num_steps):
-            batch = next(self._train_stream, None)
-            if batch is None:
+            columns = next(self._train_stream, None)
+            if columns is None:
                 self._train_stream = self._open_train_stream(epoch, step)
-                batch = next(self._train_stream)
+                columns = next(self._train_stream)
             self._position = (epoch + 1, 0) if step + 1 == num_steps else (epoch, step + 1)
-            yield batch
+            yield self._local.train_batch(columns)
 
-    def _open_train_stream(self, epoch: int, start_step: int) -> Iterator[Batch]:
+    def _open_train_stream(self, epoch: int, start_step: int) -> Iterator[Columns]:
         """Stream as many epochs as `_MAX_TASKS` allows, beginning within the first."""
         spans: list[_Span] = []
         for later in range(epoch, self._epochs):
@@ -106,15 +140,16 @@ class RayData:
             self._train_stream.close()
         self._train_stream = iter(())
 
-    def validation_batches(self) -> Iterator[Batch]:
+    def validation_batches(self) -> Iterator[ValidationBatch]:
         """Yield this rank's validation samples; small sets are decoded once and kept."""
         if self._validation is not None:
             yield from self._validation
             return
-        kept: list[Batch] | None = []
+        kept: list[ValidationBatch] | None = []
         num_bytes = 0
-        for batch in self._read_validation():
-            num_bytes += batch.images.nbytes
+        for columns in self._read_validation():
+            num_bytes += columns["images"].nbytes
+            batch = self._local.validation_batch(columns)
             if num_bytes > _CACHED_VALIDATION_BYTES:
                 kept = None
             if kept is not None:
@@ -122,10 +157,10 @@ class RayData:
             yield batch
         self._validation = kept
 
-    def _read_validation(self) -> Iterator[Batch]:
+    def _read_validation(self) -> Iterator[Columns]:
         return self._stream([(_VALIDATION, *span) for span in self._local.validation_spans()])
 
-    def _stream(self, spans: list[_Span]) -> Iterator[Batch]:
+    def _stream(self, spans: list[_Span]) -> Iterator[Columns]:
         if not spans:
             return
         context = DataContext.get_current()
@@ -147,12 +182,12 @@ class RayData:
         for block in dataset.iter_batches(
             batch_size=None, batch_format="pyarrow", prefetch_batches=_PREFETCHED_BLOCKS
         ):
-            yield from map(Batch.from_columns, unpack(cast("pa.Table", block)))
+            yield from unpack(cast("pa.Table", block))
 
 
 def load_spans(
     rows: Columns,
-    data: ray.ObjectRef[LocalData],
+    data: ray.ObjectRef[Loader[Any, Any]],
     spans: ray.ObjectRef[list[_Span]],
     is_polite: bool,
 ) -> Iterator[pa.Table]:
@@ -162,27 +197,24 @@ def load_spans(
     held: list[_Span] = ray.get(spans)
     for number in rows["id"]:
         epoch, start, stop = held[number]
-        local = _local_data(data)
         if epoch == _VALIDATION:
-            yield pack(local.load_validation(start, stop))
+            yield pack(_loader(data).load_validation(start, stop))
         else:
-            plan = _epoch_plan(data, epoch)
-            for columns in local.train_plan.load_task(
-                plan, start, stop, local.rank, local.world_size
-            ):
-                yield pack(columns)
+            yield from map(pack, _task_loader(data, epoch)(start, stop))
 
 
 @lru_cache(maxsize=1)
-def _local_data(data: ray.ObjectRef[LocalData]) -> LocalData:
+def _loader(data: ray.ObjectRef[Loader[Any, Any]]) -> Loader[Any, Any]:
     """Keep what a worker process was handed: of 9 million rows, unpickling takes its time."""
-    local: LocalData = ray.get(data)
+    local: Loader[Any, Any] = ray.get(data)
     return local
 
 
 @lru_cache(maxsize=2)
-def _epoch_plan(data: ray.ObjectRef[LocalData], epoch: int) -> EpochPlan:
-    return _local_data(data).train_plan.epoch(epoch)
+def _task_loader(
+    data: ray.ObjectRef[Loader[Any, Any]], epoch: int
+) -> Callable[[int, int], Iterable[Columns]]:
+    return _loader(data).task_loader(epoch)
 
 
 def pack(columns: Columns) -> pa.Table:
@@ -190,30 +222,32 @@ def pack(columns: Columns) -> pa.Table:
 
     Rows of several steps in one block would be of several shapes, which Arrow's tensors cannot be.
     """
-    images = columns["images"]
-    # By its buffers, without a copy: `pa.array` of a memoryview never frees it (pyarrow 26).
-    buffers = [None, pa.py_buffer(np.array([0, images.nbytes])), pa.py_buffer(images)]
-    arrays = {"images": pa.Array.from_buffers(pa.large_binary(), 1, buffers)}
-    arrays["shape"] = pa.array([list(images.shape)], pa.list_(pa.int64()))
-    for name in ("content_width", "class_ids", "num_chars"):
-        arrays[name] = pa.array([columns[name].reshape(-1)], pa.list_(pa.int64()))
-    for name in ("label", "key", "error"):
-        arrays[name] = pa.array([columns[name].tolist()], pa.list_(pa.string()))
-    return pa.table(arrays)
+    packed: dict[str, pa.Array] = {}
+    for name, values in columns.items():
+        if values.dtype == object:
+            packed[name] = pa.array([values.tolist()], pa.list_(pa.string()))
+            continue
+        values = np.ascontiguousarray(values)
+        # By its buffers, without a copy: `pa.array` of a memoryview never frees it (pyarrow 26).
+        buffers = [None, pa.py_buffer(np.array([0, values.nbytes])), pa.py_buffer(values)]
+        packed[name] = pa.Array.from_buffers(pa.large_binary(), 1, buffers)
+        packed[name + _SHAPE] = pa.array([list(values.shape)], pa.list_(pa.int64()))
+        packed[name + _DTYPE] = pa.array([values.dtype.str])
+    return pa.table(packed)
 
 
 def unpack(block: pa.Table) -> Iterator[Columns]:
-    """Undo `pack` for each row; the pixels stay where they are, in shared memory."""
+    """Undo `pack` for each row; arrays stay where they are, in shared memory."""
+    names = [name for name in block.column_names if not name.endswith((_SHAPE, _DTYPE))]
     for row in range(block.num_rows):
-        scalars = {name: block[name][row] for name in block.column_names}
-        shape = scalars["shape"].as_py()
-        images = np.frombuffer(scalars["images"].as_buffer(), np.uint8).reshape(shape)
-        columns: Columns = {"images": images}
-        for name in ("content_width", "class_ids", "num_chars"):
-            columns[name] = scalars[name].values.to_numpy()
-        columns["class_ids"] = columns["class_ids"].reshape(shape[0], -1)
-        for name in ("label", "key", "error"):
-            columns[name] = np.array(scalars[name].as_py(), object)
+        columns: Columns = {}
+        for name in names:
+            scalar = block[name][row]
+            if name + _SHAPE not in block.column_names:
+                columns[name] = np.array(scalar.as_py(), object)
+                continue
+            shape, dtype = (block[name + kind][row].as_py() for kind in (_SHAPE, _DTYPE))
+            columns[name] = np.frombuffer(scalar.as_buffer(), dtype).reshape(shape)
         yield columns
 
 

@@ -4,7 +4,7 @@ Nothing here imports torch or Ray. The same code runs in Ray Data tasks, in the 
 evaluation.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from zlib import crc32
 
@@ -257,10 +257,24 @@ class LocalData:
 
     def train_batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
         """Yield this rank's part of each global batch from `start_step` on."""
-        plan = self.train_plan.epoch(epoch)
+        load = self.task_loader(epoch)
         for start, stop in self.task_spans(epoch, start_step):
-            for columns in self.train_plan.load_task(plan, start, stop, self.rank, self.world_size):
-                yield Batch.from_columns(columns)
+            yield from map(self.train_batch, load(start, stop))
+
+    def task_loader(self, epoch: int) -> Callable[[int, int], list[Columns]]:
+        """Return what loads the steps from a first to a last of an epoch; worth keeping."""
+        plan, load = self.train_plan.epoch(epoch), self.train_plan.load_task
+        return lambda start, stop: load(plan, start, stop, self.rank, self.world_size)
+
+    @staticmethod
+    def train_batch(columns: Columns) -> Batch:
+        """Take the readable samples of a step."""
+        return Batch.from_columns(columns)
+
+    @staticmethod
+    def validation_batch(columns: Columns) -> Batch:
+        """Take the readable samples of a part of the validation samples."""
+        return Batch.from_columns(columns)
 
     def task_spans(self, epoch: int, start_step: int) -> list[tuple[int, int]]:
         """Return first and last step of each task of an epoch from `start_step` on."""
@@ -282,4 +296,4 @@ class LocalData:
     def validation_batches(self) -> Iterator[Batch]:
         """Yield this rank's part of the validation samples; all ranks together give each once."""
         for start, stop in self.validation_spans():
-            yield Batch.from_columns(self.load_validation(start, stop))
+            yield self.validation_batch(self.load_validation(start, stop))

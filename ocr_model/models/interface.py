@@ -51,7 +51,15 @@ class LossOutput:
     num_tokens: Int[Tensor, ""]
 
 
-class RecognizerModel(nn.Module, ABC):
+class TrainableModel(nn.Module, ABC):
+    """A network that the training loop takes."""
+
+    @abstractmethod
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """Return the backbone's parameters, which may be frozen or get their own learning rate."""
+
+
+class RecognizerModel(TrainableModel):
     """A network that reads one word per image."""
 
     @abstractmethod
@@ -98,10 +106,6 @@ class RecognizerModel(nn.Module, ABC):
         Raises:
             ValueError: The model has no CTC head.
         """
-
-    @abstractmethod
-    def encoder_parameters(self) -> list[nn.Parameter]:
-        """Return the backbone's parameters, which may be frozen or get their own learning rate."""
 
     def forward(
         self,

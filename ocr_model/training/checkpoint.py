@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ocr_model.errors import CheckpointError
-from ocr_model.training.config import TrainConfig
+from ocr_model.training.config import RunSettings
 
 # Settings that may differ between a run and its resumption: they change where and how fast it
 # computes, not what.
@@ -63,7 +63,7 @@ class Progress:
         return cls(**state)
 
 
-def require_same_settings(config: TrainConfig, saved: dict[str, Any]) -> None:
+def require_same_settings(config: RunSettings, saved: dict[str, Any]) -> None:
     """Refuse to go on with a run under other settings.
 
     Raises:

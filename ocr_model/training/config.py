@@ -1,7 +1,7 @@
 """All settings of a training run."""
 
 import re
-from typing import Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import (
     Field,
@@ -82,8 +82,8 @@ class TeacherForcingConfig(Config):
         return self
 
 
-class TrainingConfig(Config):
-    """The loop."""
+class LoopConfig(Config):
+    """The loop, whatever it trains."""
 
     start_from: str | None = None
     """A bundle to begin with, in a folder that all workers see: its weights, for a model of its
@@ -99,38 +99,44 @@ class TrainingConfig(Config):
     """Parts that each worker's share of a batch is cut into, to save memory."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 where the device computes in it, else fp16 on a GPU, else fp32."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    teacher_forcing: TeacherForcingConfig = TeacherForcingConfig()
     frozen_encoder_epochs: NonNegativeInt = 0
     """Epochs at the start in which the backbone, its normalisation too, does not change."""
     sync_batch_norm: bool = True
     """Normalise over the batches of all workers, so results do not depend on their number."""
     early_stopping_patience: PositiveInt = 8
     """Epochs without a better `monitor` after which the run ends."""
-    monitor: Monitor = "cer"
+    monitor: str
     """What decides which epoch was best."""
     checkpoint_every_steps: PositiveInt | None = None
     """Also write `last.pt` within an epoch; null: at its end only."""
     compile: bool = False
     """Run the model through torch.compile."""
     seed: NonNegativeInt = 0
-    num_streams: PositiveInt | None = None
-    """Parts that each batch is read in; workers divide it. null: the number of workers. Runs with
-    the same number see the same batches, however many workers they have."""
-    shuffle_rows: PositiveInt = 16_384
-    rows_per_task: PositiveInt = 512
-    """Samples that one data task loads."""
     max_unreadable: float = Field(0.01, ge=0, le=1)
     """Share of unreadable images in an epoch above which the run fails."""
 
     @model_validator(mode="after")
-    def _freezing_ends(self) -> "TrainingConfig":
+    def _freezing_ends(self) -> "LoopConfig":
         if self.frozen_encoder_epochs > self.epochs:
             raise ValueError(
                 f"frozen_encoder_epochs {self.frozen_encoder_epochs} goes beyond epochs "
                 f"{self.epochs}; {self.epochs} trains the rest only"
             )
         return self
+
+
+class TrainingConfig(LoopConfig):
+    """The loop of a recogniser."""
+
+    monitor: Monitor = "cer"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    teacher_forcing: TeacherForcingConfig = TeacherForcingConfig()
+    num_streams: PositiveInt | None = None
+    """Parts that each batch is read in; workers divide it. null: the number of workers. Runs with
+    the same number see the same batches, however many workers they have."""
+    shuffle_rows: PositiveInt = 16_384
+    rows_per_task: PositiveInt = 512
+    """Samples that one data task loads."""
 
 
 class ScalingConfig(Config):
@@ -146,6 +152,38 @@ class ScalingConfig(Config):
     """How long to wait for nodes that an autoscaler starts; they are asked for at once."""
     max_failures: NonNegativeInt = 3
     """Times that lost workers are replaced before the run fails."""
+
+
+@runtime_checkable  # for the tests, which check types at run time
+class RunSettings(Protocol):
+    """What the loop reads of any run's settings."""
+
+    @property
+    def run(self) -> RunConfig:
+        """Where results go."""
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        """How weights change."""
+
+    @property
+    def training(self) -> LoopConfig:
+        """The loop."""
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """Return all settings as plain values."""
+
+
+@runtime_checkable  # as above
+class LaunchSettings(RunSettings, Protocol):
+    """What the trainer reads beside those."""
+
+    @property
+    def scaling(self) -> ScalingConfig:
+        """What the run asks of the cluster."""
+
+    def to_yaml(self) -> str:
+        """Return all settings, to be written beside the result."""
 
 
 class TrainConfig(Config):

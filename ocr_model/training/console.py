@@ -13,7 +13,7 @@ from ocr_model.progress import ProgressConsole
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.unreadable import LIST_FILE
 
-_COLUMNS = (
+RECOGNIZER_COLUMNS = (
     ("epoch", "epoch", "{:.0f}"),
     ("loss", "train/loss", "{:.3f}"),
     ("val loss", "validation/loss", "{:.3f}"),
@@ -23,6 +23,17 @@ _COLUMNS = (
     ("images/s", "train/images_per_second", "{:.0f}"),
     ("seconds", "seconds", "{:.0f}"),
 )
+DETECTOR_COLUMNS = (
+    ("epoch", "epoch", "{:.0f}"),
+    ("loss", "train/loss", "{:.3f}"),
+    ("prec.", "validation/precision", "{:.1%}"),
+    ("recall", "validation/recall", "{:.1%}"),
+    ("H-mean", "validation/hmean", "{:.1%}"),
+    ("crops/s", "train/images_per_second", "{:.0f}"),
+    ("seconds", "seconds", "{:.0f}"),
+)
+Columns = tuple[tuple[str, str, str], ...]
+"""Title, metric, and how it is written."""
 
 
 def evaluate_command(config: TrainConfig, bundle: str) -> str:
@@ -40,6 +51,15 @@ def evaluate_command(config: TrainConfig, bundle: str) -> str:
     return shlex.join(["uv", "run", "jobs/evaluate.py", "--set", *texts])
 
 
+def describe_boxes(metrics: dict[str, float]) -> str:
+    """Say in a sentence how good the kept weights are."""
+    return (
+        f"{metrics['num_words']:.0f} words on {metrics['num_pages']:.0f} validation pages: "
+        f"precision {metrics['precision']:.1%}, recall {metrics['recall']:.1%}, "
+        f"H-mean {metrics['hmean']:.1%} at IoU 0.5"
+    )
+
+
 def _as_yaml(value: object) -> str:
     """Return what an override must say to mean `value`."""
     quoted = json.dumps(value, ensure_ascii=False)
@@ -53,9 +73,12 @@ def _as_yaml(value: object) -> str:
 class TrainingConsole(ProgressConsole):
     """Shows the events of `run_training`; in a log file, the lines without the bar."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(
+        self, console: Console | None = None, columns: Columns = RECOGNIZER_COLUMNS
+    ) -> None:
         console = console or Console(highlight=False)
         super().__init__(console, "starting workers", TimeRemainingColumn())
+        self._columns = columns
         self._has_header = False
         self._unreadable: dict[str, float] = {}
 
@@ -87,8 +110,8 @@ class TrainingConsole(ProgressConsole):
     def _show_epoch(self, event: dict[str, Any]) -> None:
         if not self._has_header:
             self._has_header = True
-            self.console.print(" ".join(f"{title:>8}" for title, _, _ in _COLUMNS))
-        cells = [form.format(event[key]) for _, key, form in _COLUMNS]
+            self.console.print(" ".join(f"{title:>8}" for title, _, _ in self._columns))
+        cells = [form.format(event[key]) for _, key, form in self._columns]
         mark = " *" if event["is_best"] else ""
         self.console.print(" ".join(f"{cell:>8}" for cell in cells) + mark)
         counts = {k: n for k, n in event.items() if k.startswith("unreadable/")}

@@ -10,29 +10,22 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
 
 import torch
 import torch.distributed as dist
 
-from ocr_model.bundle import BundleInfo, serialize_bundle
-from ocr_model.charset import Charset
-from ocr_model.decoding.options import GREEDY, DecodeOptions
-from ocr_model.errors import CheckpointError, ConfigError, NonFiniteLossError, OCRError
-from ocr_model.models import build_model
-from ocr_model.models.interface import RecognizerModel
+from ocr_model.errors import CheckpointError, NonFiniteLossError, OCRError
+from ocr_model.models.interface import TrainableModel
 from ocr_model.training.budget import TimeBudget
-from ocr_model.training.calibration import fit_temperature
 from ocr_model.training.checkpoint import Progress
-from ocr_model.training.config import TrainConfig
 from ocr_model.training.optimization import set_encoder_frozen
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.run_state import BEST, LAST, RunState
-from ocr_model.training.starting_point import take_weights
 from ocr_model.training.step import PendingStep, Stepper
 from ocr_model.training.sync_batch_norm import synchronize_batch_norm
+from ocr_model.training.task import Batch, Sample, Task
 from ocr_model.training.unreadable import check_unreadable, count_by_reason
-from ocr_model.training.validation import ReadSample, choose_samples, validate
 from ocr_model.training.worker import TrainData, Worker
 
 _REPORT_SECONDS = 0.5
@@ -42,29 +35,28 @@ Report = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class TrainResult(Generic[Sample]):
     """How a run ended."""
 
     progress: Progress
     """`progress.finished` says why."""
     metrics: dict[str, float]
     """Of the best epoch's weights on the whole validation part."""
-    model: RecognizerModel
+    model: TrainableModel
     """With the best weights."""
-    samples: list[ReadSample]
-    """Validation samples of all ranks, read with them: of each the most telling."""
+    samples: list[Sample]
+    """Validation samples of all ranks, judged with them: of each the most telling."""
 
 
-def train(
-    config: TrainConfig,
-    charset: Charset,
-    data: TrainData,
+def train_task(
+    task: Task[Batch, Sample],
+    data: TrainData[Batch, Any],
     folder: RunFolder,
     *,
     worker: Worker | None = None,
     report: Report = lambda _: None,
     provenance: dict[str, Any] | None = None,
-) -> TrainResult:
+) -> TrainResult[Sample]:
     """Train, or go on where the run in `folder` stopped, to the end; then write `best/`.
 
     Raises:
@@ -76,7 +68,7 @@ def train(
     worker = worker or Worker()
     loop, fault = None, None
     try:
-        loop = _Loop(config, charset, data, folder, worker, report)
+        loop = _Loop(task, data, folder, worker, report)
     except OCRError as error:
         fault = error
     worker.agree(fault)
@@ -87,40 +79,38 @@ def train(
     return loop.finish(provenance or {})
 
 
-class _Loop:
+class _Loop(Generic[Batch, Sample]):
     def __init__(
         self,
-        config: TrainConfig,
-        charset: Charset,
-        data: TrainData,
+        task: Task[Batch, Sample],
+        data: TrainData[Batch, Any],
         folder: RunFolder,
         worker: Worker,
         report: Report,
     ) -> None:
-        self.config, self.charset, self.data = config, charset, data
+        self.task, self.config, self.data = task, task.config, data
         self.folder, self.worker, self.report = folder, worker, report
-        training = config.training
+        training = self.config.training
         torch.manual_seed(training.seed)
-        try:
-            model = build_model(config.model, charset.num_classes, config.image)
-        except (RuntimeError, ValueError) as error:
-            if isinstance(error, OCRError):
-                raise
-            raise ConfigError(f"{config.model.name} cannot be built so: {error}") from error
+        model = task.build_model()
         model = model.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         if worker.world_size > 1 and training.sync_batch_norm:
             synchronize_batch_norm(model, worker.device)
-        self.model: RecognizerModel = model
-        if training.start_from is not None and not folder.has(LAST):
-            take_weights(model, charset, training.start_from)
-        self.stepper = Stepper(config, model, worker)
+        self.model: TrainableModel = model
+        self.stepper = Stepper(task, model, worker)
         self.planned_steps = sum(map(data.num_steps, range(training.epochs)))
         progress = Progress(
-            total_steps=self.planned_steps,
-            num_streams=training.num_streams or worker.world_size,
+            total_steps=self.planned_steps, num_streams=task.num_streams(worker.world_size)
         )
-        optimizer, scaler = self.stepper.optimizer, self.stepper.scaler
-        self.state = RunState(config, charset, data.fingerprint, model, optimizer, scaler, progress)
+        self.state = RunState(
+            self.config,
+            task.characters,
+            data.fingerprint,
+            model,
+            self.stepper.optimizer,
+            self.stepper.scaler,
+            progress,
+        )
         self.state.resume(folder)
         self.progress, self.unreadable = self.state.progress, self.state.unreadable
         self.started = time.monotonic() - self.progress.seconds
@@ -146,9 +136,10 @@ class _Loop:
     def run_epoch(self) -> None:
         """Train to the end of the epoch under way, validate, decide, save."""
         metrics = self._train_epoch()
-        validation, _ = self._validate()
-        self._check_unreadable(validation["unreadable_images"], validation["num_words"])
-        metrics |= {f"validation/{name}": value for name, value in validation.items()}
+        validation = self.task.validate(self.model, self.data, self.worker)
+        self.unreadable.update(validation.errors)
+        self._check_unreadable(validation.num_unreadable, validation.num_images)
+        metrics |= {f"validation/{name}": value for name, value in validation.metrics.items()}
         for reason, count in count_by_reason(self.unreadable).items():
             metrics[f"unreadable/{reason}"] = float(count)  # of the whole run, each image once
         is_better = self._decide(metrics)
@@ -156,45 +147,23 @@ class _Loop:
             self.report({"event": "epoch", "total_steps": self.progress.total_steps, **metrics})
         self._save(is_best=is_better, is_epoch_end=True)
 
-    def finish(self, provenance: dict[str, Any]) -> TrainResult:
-        """Take the best weights, calibrate and read with them, write the bundle."""
+    def finish(self, provenance: dict[str, Any]) -> TrainResult[Sample]:
+        """Take the best weights, judge them, write the bundle."""
         best, fault = self.folder.load_state(BEST), None
         if best is None:
             fault = CheckpointError(f"{self.folder.address}/{BEST} is missing; was it deleted?")
         self.worker.agree(fault)
         assert best is not None
         self.model.load_state_dict(best["model"])
-        config = self.config
-        temperature, calibration = fit_temperature(
-            self.model,
-            self.data.validation_batches(),
-            self.charset,
-            self.worker,
-            max_chars=config.text.max_chars,
-        )
-        options = DecodeOptions(temperature=temperature)
-        metrics, samples = self._validate(options, keep_samples=True)
-        metrics |= calibration
-        chosen = self.worker.gather(choose_samples(samples))
+        finished = self.task.finish(self.model, self.data, self.worker, provenance)
         if self.worker.rank == 0:
-            info = BundleInfo(
-                model=config.model,
-                charset=self.charset.characters,
-                normalization=config.text.normalization,
-                geometry=config.image,
-                max_chars=config.text.max_chars,
-                temperature=temperature,
-                metrics=metrics,
-                provenance={"config": config.model_dump(mode="json"), **provenance},
-            )
             try:
-                for name, content in serialize_bundle(self.model, info).items():
+                for name, content in finished.files.items():
                     self.folder.write(f"best/{name}", content)
             except CheckpointError as error:
                 fault = error
         self.worker.agree(fault)
-        shown = [sample for of_rank in chosen for sample in of_rank]
-        return TrainResult(self.progress, metrics, self.model, shown)
+        return TrainResult(self.progress, finished.metrics, self.model, finished.samples)
 
     def _train_epoch(self) -> dict[str, float]:
         progress, training = self.progress, self.config.training
@@ -304,26 +273,13 @@ class _Loop:
             allowed=self.config.training.max_unreadable,
         )
 
-    def _validate(
-        self, options: DecodeOptions = GREEDY, *, keep_samples: bool = False
-    ) -> tuple[dict[str, float], list[ReadSample]]:
-        metrics, samples, errors = validate(
-            self.model,
-            self.data.validation_batches(),
-            self.charset,
-            self.worker,
-            max_chars=self.config.text.max_chars,
-            options=options,
-            keep_samples=keep_samples,
-        )
-        self.unreadable.update(errors)
-        return metrics, samples
-
     def _decide(self, metrics: dict[str, float]) -> bool:
         """Record an epoch; return whether it is the best so far, and set why the run is over."""
         progress, training = self.progress, self.config.training
         value = metrics[f"validation/{training.monitor}"]
-        is_better = _is_better(value, progress.best_value, training.monitor)
+        best = progress.best_value
+        is_rising = training.monitor in self.task.rising
+        is_better = best is None or (value > best if is_rising else value < best)
         metrics["seconds"] = time.monotonic() - self.started
         metrics["unix_seconds"] = time.time()
         metrics["is_best"] = float(is_better)
@@ -351,9 +307,3 @@ class _Loop:
             except CheckpointError as error:
                 fault = error
         self.worker.agree(fault)
-
-
-def _is_better(value: float, best: float | None, monitor: str) -> bool:
-    if best is None:
-        return True
-    return value > best if monitor.startswith("word_accuracy") else value < best

@@ -5,13 +5,13 @@ from typing import Literal
 import torch
 from torch import nn
 
-from ocr_model.models.interface import RecognizerModel
+from ocr_model.models.interface import TrainableModel
 from ocr_model.training.config import OptimizerConfig
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
-def build_optimizer(model: RecognizerModel, config: OptimizerConfig) -> torch.optim.AdamW:
+def build_optimizer(model: TrainableModel, config: OptimizerConfig) -> torch.optim.AdamW:
     """Group parameters by decay and by encoder; each group remembers its `peak_rate`."""
     encoder = {id(parameter) for parameter in model.encoder_parameters()}
     undecayed = {
@@ -53,7 +53,7 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | 
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
-def set_encoder_frozen(model: RecognizerModel, is_frozen: bool) -> None:
+def set_encoder_frozen(model: TrainableModel, is_frozen: bool) -> None:
     """Stop or allow changes of the backbone; call after `model.train()`."""
     encoder = {id(parameter) for parameter in model.encoder_parameters()}
     for parameter in model.encoder_parameters():

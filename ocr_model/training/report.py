@@ -9,19 +9,15 @@ import numpy as np
 from ocr_model import visualize
 from ocr_model.data.index import DatasetIndex
 from ocr_model.models.attention_maps import read_with_attention
+from ocr_model.models.interface import RecognizerModel
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.loop import TrainResult
 from ocr_model.training.run_folder import RunFolder
-from ocr_model.training.validation import choose_samples
+from ocr_model.training.validation import ReadSample, choose_samples
 
 _NUM_ATTENTION = 6
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{{ name }}: training report</title>
-<style>
+STYLE = """
   :root { color-scheme: light dark; }
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto;
     padding: 0 1rem; }
@@ -31,7 +27,14 @@ _PAGE = """<!doctype html>
   th:first-child, td:first-child { text-align: left; }
   tr { border-bottom: 1px solid #8884; }
   pre { overflow: auto; padding: 1rem; background: #8882; border-radius: 6px; }
-</style>
+"""
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{{ name }}: training report</title>
+<style>{{ style }}</style>
 <h1>{{ name }}</h1>
 <p>Ended after epoch {{ history|length }}: {{ reason }}. Kept: epoch {{ best_epoch }}.</p>
 <h2>The kept weights on {{ "%d"|format(metrics.num_words) }} validation words</h2>
@@ -93,9 +96,10 @@ _COLUMNS = (
 
 
 def write_report(
-    folder: RunFolder, config: TrainConfig, index: DatasetIndex, result: TrainResult
+    folder: RunFolder, config: TrainConfig, index: DatasetIndex, result: TrainResult[ReadSample]
 ) -> None:
     """Write `report/index.html` and its pictures into the run's folder."""
+    assert isinstance(result.model, RecognizerModel)
     shown = choose_samples(result.samples)
     pictures = {
         "curves.png": visualize.draw_curves(result.progress.history),
@@ -124,7 +128,10 @@ def write_report(
 
 
 def _page(
-    config: TrainConfig, index: DatasetIndex, result: TrainResult, pictures: dict[str, bytes]
+    config: TrainConfig,
+    index: DatasetIndex,
+    result: TrainResult[ReadSample],
+    pictures: dict[str, bytes],
 ) -> str:
     encoded = {name: base64.b64encode(content).decode() for name, content in pictures.items()}
     history, metrics = result.progress.history, result.metrics
@@ -137,6 +144,7 @@ def _page(
     template = jinja2.Environment(autoescape=True).from_string(_PAGE)
     return template.render(
         name=config.run.name,
+        style=STYLE,
         reason=result.progress.finished,
         history=history,
         best_epoch=result.progress.best_epoch + 1,

@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 
-from ocr_model.charset import Charset
 from ocr_model.errors import CheckpointError
-from ocr_model.models.interface import RecognizerModel
+from ocr_model.models.interface import TrainableModel
 from ocr_model.training.checkpoint import Progress, require_same_settings
-from ocr_model.training.config import TrainConfig
+from ocr_model.training.config import RunSettings
 from ocr_model.training.history import write_history
 from ocr_model.training.run_folder import RunFolder
 
@@ -40,11 +39,12 @@ def _remedy(folder: RunFolder) -> str:
 class RunState:
     """What a run has come to, and what it must match to go on."""
 
-    config: TrainConfig
-    charset: Charset
+    config: RunSettings
+    characters: str
+    """The vocabulary; empty where the model has none."""
     data_fingerprint: int
     """Changes when other rows make up the training part."""
-    model: RecognizerModel
+    model: TrainableModel
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     progress: Progress
@@ -76,7 +76,7 @@ class RunState:
         if state is None:
             return
         require_same_settings(self.config, state["config"])
-        if state["charset"] != self.charset.characters:
+        if state["charset"] != self.characters:
             raise CheckpointError(
                 "the training data has other characters than when this run began; give the run "
                 "another run.name, or the data it began with"
@@ -103,7 +103,7 @@ class RunState:
     def _to_state(self) -> dict[str, Any]:
         return {
             "config": self.config.model_dump(mode="json"),
-            "charset": self.charset.characters,
+            "charset": self.characters,
             "progress": self.progress.to_state(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),

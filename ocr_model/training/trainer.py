@@ -1,4 +1,7 @@
-"""Training on a Ray cluster: resources, workers, restarts. The loop itself is in `loop.py`."""
+"""Training on a Ray cluster: resources, workers, restarts. The loop itself is in `loop.py`.
+
+What the workers train is said by recognizer_trainer.py and detector_trainer.py.
+"""
 
 import json
 import logging
@@ -8,7 +11,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -24,18 +27,20 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.util.queue import Empty, Queue
 
 from ocr_model import errors
-from ocr_model.data.index import DatasetIndex, index_dataset
-from ocr_model.data.ingest import RayData, scan_in_parallel, unwrapped
-from ocr_model.errors import ClusterError, ConfigError, OCRError
+from ocr_model.data.ingest import (
+    Loader,
+    RayData,
+    TrainBatch,
+    ValidationBatch,
+    unwrapped,
+)
+from ocr_model.errors import ClusterError, OCRError
 from ocr_model.ray_session import require_lasting
 from ocr_model.training.checkpoint import require_same_settings
-from ocr_model.training.config import RunConfig, ScalingConfig, TrainConfig
-from ocr_model.training.local_data import build_local_data
-from ocr_model.training.loop import Report, train
-from ocr_model.training.report import write_report
+from ocr_model.training.config import LaunchSettings, RunConfig, ScalingConfig
+from ocr_model.training.loop import Report
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.run_state import LAST, require_whole
-from ocr_model.training.starting_point import adopt_charset
 from ocr_model.training.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -56,44 +61,58 @@ class TrainOutcome:
     """The run had ended before this command; nothing was trained."""
 
 
-def run_training(config: TrainConfig, report: Report = lambda _: None) -> TrainOutcome:
-    """Train on the connected cluster, or say that the run has ended before.
-
-    Args:
-        config: The run. The same name in the same storage goes on where it stopped.
-        report: Called in this process with the loop's events.
+def finished_before(config: LaunchSettings, folder: RunFolder) -> TrainOutcome | None:
+    """Return how the run in a folder ended, or None where it has not begun or may go on.
 
     Raises:
-        OCRError: As the loop, and ClusterError where the cluster is too small.
+        CheckpointError: It was begun with other settings, or its last checkpoint is not whole.
     """
-    folder = open_folder(config.run)
     former = folder.read("config.yaml")
     if former is not None and folder.has(LAST):
         require_same_settings(config, yaml.safe_load(former))
     finished = _former_outcome(folder)
-    if finished is not None:
-        return finished
-    require_whole(folder)
-    num_workers, resources = require_resources(config.scaling)
-    streams = config.training.num_streams or num_workers
-    if config.training.batch_size % streams or streams % num_workers:
-        raise ConfigError(
-            f"{num_workers} workers must divide training.num_streams={streams}, and that "
-            f"training.batch_size={config.training.batch_size}"
-        )
-    index = _index(config)
-    # Raises what is wrong with sizes and numbers, before workers start.
-    build_local_data(config, index, Worker(0, num_workers)).num_steps(0)
+    if finished is None:
+        require_whole(folder)
+    return finished
+
+
+TrainFunction = Callable[[dict[str, Any], Any, RunFolder, Worker, Report], dict[str, Any]]
+"""Takes settings, payload, the run's folder, its place, and where events go; returns how the run
+ended (`reason`, `metrics`). A module's function, which workers import."""
+
+
+@dataclass(frozen=True)
+class WorkerJob:
+    """What each training worker does."""
+
+    train: TrainFunction
+    config: dict[str, Any]
+    payload: object
+    """Kept in Ray's object store until a worker takes it."""
+
+
+def run_workers(
+    job: WorkerJob,
+    config: LaunchSettings,
+    folder: RunFolder,
+    num_workers: int,
+    resources: dict[str, float],
+    report: Report,
+) -> TrainOutcome:
+    """Run a job on all workers, and note how it ended.
+
+    Raises:
+        OCRError: What the workers raised, or ClusterError where they were lost.
+    """
     folder.write("config.yaml", config.to_yaml().encode())
-    reports: dict[str, Any] = {name: subset.to_json() for name, subset in index.reports.items()}
-    folder.write("dataset.json", json.dumps(reports, indent=2, ensure_ascii=False).encode())
-    report({"event": "dataset", **reports})
     events = Queue(actor_options={"num_cpus": 0})
     setup = {
-        "config": config.model_dump(mode="json"),
-        "index": ray.put(index),
+        "train": job.train,
+        "config": job.config,
+        "payload": ray.put(job.payload),
         "events": events,
         "attempt": uuid.uuid4().hex,
+        "name": config.run.name,
         "storage": folder.address.removesuffix(f"/{config.run.name}"),
     }
     with _relayed(events, report):
@@ -189,18 +208,8 @@ def _alive_nodes() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def _index(config: TrainConfig) -> DatasetIndex:
-    index = index_dataset(
-        config.data,
-        config.text,
-        num_columns=config.model.num_columns(config.image.width),
-        parallel_map=scan_in_parallel,
-    )
-    return adopt_charset(index, config.training.start_from)
-
-
 def _fit(
-    config: TrainConfig, setup: dict[str, Any], num_workers: int, resources: dict[str, float]
+    config: LaunchSettings, setup: dict[str, Any], num_workers: int, resources: dict[str, float]
 ) -> dict[str, Any]:
     trainer = TorchTrainer(
         _train_worker,  # type: ignore[arg-type]  # what it returns becomes Result.return_value
@@ -255,8 +264,7 @@ def _train_worker(setup: dict[str, Any]) -> dict[str, Any]:
     them; started anew, all return what that rank left in the run's folder. Anything else is raised,
     and Ray restarts the workers.
     """
-    config = TrainConfig.model_validate(setup["config"])
-    folder = RunFolder(setup["storage"], config.run.name)
+    folder = RunFolder(setup["storage"], setup["name"])
     former = json.loads(folder.read(FAULT_FILE) or "{}")
     if former.get("attempt") == setup["attempt"]:
         return dict(former)
@@ -264,29 +272,10 @@ def _train_worker(setup: dict[str, Any]) -> dict[str, Any]:
     worker = Worker(context.get_world_rank(), context.get_world_size(), get_device())
     # Ray sets OMP_NUM_THREADS to the logical CPUs of the worker; on a CPU use the real ones.
     torch.set_num_threads(max(1, _num_cores() // context.get_local_world_size()))
-    index: DatasetIndex = ray.get(setup["index"])
-    local = build_local_data(config, index, worker)
-    trains_on_cpu = worker.device.type == "cpu"
-    data = RayData(
-        local,
-        epochs=config.training.epochs,
-        cpus=_num_cores() / context.get_local_world_size() if trains_on_cpu else None,
-        is_polite=trains_on_cpu,
-    )
-    events: Queue = setup["events"]
-    provenance = {"dataset": {name: part.to_json() for name, part in index.reports.items()}}
+    train: TrainFunction = setup["train"]
     try:
-        result = train(
-            config,
-            index.charset,
-            data,
-            folder,
-            worker=worker,
-            report=_sender(events),
-            provenance=provenance,
-        )
-        if worker.rank == 0:
-            write_report(folder, config, index, result)
+        payload = ray.get(setup["payload"])
+        return train(setup["config"], payload, folder, worker, _sender(setup["events"]))
     except OCRError as error:
         kind = next(base for base in type(error).__mro__ if base.__module__ == errors.__name__)
         fault = {"error": kind.__name__, "message": str(unwrapped(error))}
@@ -295,9 +284,22 @@ def _train_worker(setup: dict[str, Any]) -> dict[str, Any]:
             folder.write(FAULT_FILE, json.dumps(told).encode())
             raise
         return fault
+
+
+@contextmanager
+def through_ray(
+    local: Loader[TrainBatch, ValidationBatch], epochs: int, worker: Worker
+) -> Iterator[RayData[TrainBatch, ValidationBatch]]:
+    """Load a rank's data by Ray Data tasks, which leave training its cores."""
+    trains_on_cpu = worker.device.type == "cpu"
+    share = _num_cores() / ray.train.get_context().get_local_world_size()
+    data = RayData(
+        local, epochs=epochs, cpus=share if trains_on_cpu else None, is_polite=trains_on_cpu
+    )
+    try:
+        yield data
     finally:
         data.close()
-    return {"reason": result.progress.finished, "metrics": result.metrics}
 
 
 def _num_cores() -> int:

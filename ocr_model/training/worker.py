@@ -16,10 +16,12 @@ from ocr_model.errors import CheckpointError, OCRError
 from ocr_model.models.interface import Targets
 
 T = TypeVar("T")
+TrainBatch = TypeVar("TrainBatch", covariant=True)
+ValidationBatch = TypeVar("ValidationBatch", covariant=True)
 
 
 @runtime_checkable  # for the tests, which check types at run time
-class TrainData(Protocol):
+class TrainData(Protocol[TrainBatch, ValidationBatch]):
     """Where batches come from."""
 
     def num_steps(self, epoch: int) -> int:
@@ -29,10 +31,10 @@ class TrainData(Protocol):
     def fingerprint(self) -> int:
         """A number that changes when other rows make up the training part."""
 
-    def train_batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
+    def train_batches(self, epoch: int, start_step: int) -> Iterator[TrainBatch]:
         """Yield this rank's part of each global batch of an epoch, from `start_step` on."""
 
-    def validation_batches(self) -> Iterator[Batch]:
+    def validation_batches(self) -> Iterator[ValidationBatch]:
         """Yield this rank's validation samples; all ranks together give each sample once."""
 
 

@@ -21,7 +21,7 @@ from ocr_model.config import parse_command_line
 from ocr_model.data.index import index_dataset
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.local_data import build_local_data
-from ocr_model.training.loop import train
+from ocr_model.training.recognition import train
 from ocr_model.training.run_folder import RunFolder
 
 QUICKSTART = Path(__file__).parents[2] / "jobs" / "configs" / "quickstart.yaml"
@@ -33,7 +33,7 @@ def main() -> None:
     training = config.training.replace(epochs=max(2, config.training.epochs), max_minutes=None)
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     from ocr_model.ray_session import connected  # noqa: PLC0415  # reads that
-    from ocr_model.training.trainer import run_training  # noqa: PLC0415  # the same
+    from ocr_model.training.recognizer_trainer import run_training  # noqa: PLC0415  # the same
 
     torch.set_num_threads(os.cpu_count() or 1)
     rates: dict[str, float] = {}

@@ -30,7 +30,7 @@ from ocr_model.data.synthetic.words import LexiconConfig, TextSampler
 from ocr_model.inference.evaluation import EvaluateConfig, evaluate
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.local_data import build_local_data
-from ocr_model.training.loop import train
+from ocr_model.training.recognition import train
 from ocr_model.training.run_folder import RunFolder
 
 STAGES = {

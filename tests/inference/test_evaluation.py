@@ -12,7 +12,8 @@ from ocr_model.errors import BundleError, ConfigError, DatasetError
 from ocr_model.inference.evaluation import EvaluateConfig, evaluate
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.console import evaluate_command
-from ocr_model.training.loop import TrainResult, train
+from ocr_model.training.loop import TrainResult
+from ocr_model.training.recognition import train
 from ocr_model.training.run_folder import RunFolder
 
 WORDS = ["ab1", "Cd2", "xyz", "a b", "don't"] * 12  # some of them beyond the model's characters

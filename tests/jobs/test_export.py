@@ -11,7 +11,6 @@ import pytest
 from safetensors.torch import load, save
 
 from ocr_model import Recognizer
-from ocr_model.bundle import weights_metadata
 from ocr_model.charset import Normalization
 from ocr_model.config import load_config
 from ocr_model.data.fragments import SubsetIndex
@@ -20,6 +19,7 @@ from ocr_model.exporting.checking import Figures, require_alike
 from ocr_model.exporting.config import ExportConfig
 from ocr_model.exporting.words import choose_words
 from ocr_model.inference.evaluation import EvaluateConfig, evaluate
+from ocr_model.model_folder import weights_metadata
 
 JOB = str(Path(__file__).parents[2] / "jobs" / "export.py")
 

@@ -18,7 +18,8 @@ from ocr_model.data.loading import Batch, LocalData
 from ocr_model.errors import CheckpointError, ConfigError, DatasetError, NonFiniteLossError
 from ocr_model.models import build_model
 from ocr_model.training.config import TrainConfig
-from ocr_model.training.loop import Report, TrainResult, train
+from ocr_model.training.loop import Report, TrainResult
+from ocr_model.training.recognition import train
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.run_state import BEST, LAST
 
@@ -316,7 +317,7 @@ def test_a_model_that_cannot_be_built_is_a_setting_that_is_wrong(
     def refuse(*_: object) -> None:
         raise ValueError("dropout probability has to be between 0 and 1")
 
-    monkeypatch.setattr("ocr_model.training.loop.build_model", refuse)
+    monkeypatch.setattr("ocr_model.training.recognition.build_model", refuse)
     with pytest.raises(ConfigError, match="cannot be built so: dropout probability"):
         train_locally(tiny_config(tmp_path))
 

@@ -17,8 +17,8 @@ from ocr_model.data.index import index_dataset
 from ocr_model.errors import OCRError
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.local_data import build_local_data
-from ocr_model.training import step
-from ocr_model.training.loop import train
+from ocr_model.training import recognition
+from ocr_model.training.recognition import train
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.worker import Worker
 
@@ -65,9 +65,9 @@ accumulates = run("accumulates", "data.source=parquet", f"data.path={folder}/wor
 fails = run("fails", "data.source=parquet", f"data.path={folder}/words.parquet",
             "data.validation_fraction=0.25", "training.epochs=2", "training.max_unreadable=0")
 apart = run("apart", *rendered, "training.epochs=1", own_folder=True)
-sound = step.to_device
+sound = recognition.to_device
 if rank == 1:
-    step.to_device = lambda *arguments: dataclasses.replace(
+    recognition.to_device = lambda *arguments: dataclasses.replace(
         sound(*arguments), weights=sound(*arguments).weights * float("nan")
     )
 diverges = run("diverges", *rendered)

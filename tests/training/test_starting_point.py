@@ -8,7 +8,8 @@ from ocr_model.data.index import index_dataset
 from ocr_model.data.loading import LocalData
 from ocr_model.errors import BundleError, ConfigError
 from ocr_model.training.config import TrainConfig
-from ocr_model.training.loop import TrainResult, train
+from ocr_model.training.loop import TrainResult
+from ocr_model.training.recognition import train
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.starting_point import adopt_charset
 

@@ -25,14 +25,11 @@ from ocr_model.errors import (
 from ocr_model.ray_session import connected
 from ocr_model.training.config import ScalingConfig, TrainConfig
 from ocr_model.training.local_data import build_local_data
-from ocr_model.training.loop import train
+from ocr_model.training.recognition import train
+from ocr_model.training.recognizer_trainer import run_training
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.run_state import BEST, LAST
-from ocr_model.training.trainer import (
-    OUTCOME_FILE,
-    require_resources,
-    run_training,
-)
+from ocr_model.training.trainer import OUTCOME_FILE, require_resources
 
 
 def _config(storage: Path, name: str, **training: object) -> TrainConfig:

@@ -1,0 +1,136 @@
+"""`CompactDetector`: the embedded text detector."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from pydantic import Field, PositiveFloat
+
+from ocr_model.config import Config
+from ocr_model.detection.bundle import DetectorBundle, load_detector_bundle
+from ocr_model.detection.maps import TextDetector, TextMaps
+from ocr_model.detection.network import CELL, STRIDE
+from ocr_model.devices import Precision, precision_on, usable_device
+from ocr_model.image import Pixels, resize_image
+
+
+class CompactDetectorConfig(Config):
+    """How large the network sees images, and how many at a time."""
+
+    max_side_pixels: int = Field(1600, ge=STRIDE)
+    """Longest side; larger images are scaled down. With it, memory and time are bounded."""
+    magnification: PositiveFloat = 1.0
+    """Factor on the size of images, before that bound."""
+    batch_pixels: int = Field(4_000_000, ge=1)
+    """Pixels that go through the network at a time; a larger image goes alone."""
+
+
+DEFAULT_SETTINGS = CompactDetectorConfig()
+
+
+class CompactDetector(TextDetector):
+    """Finds text with a bundle. May be used by several threads at once."""
+
+    def __init__(
+        self,
+        bundle: DetectorBundle,
+        settings: CompactDetectorConfig = DEFAULT_SETTINGS,
+        *,
+        device: str | torch.device = "cpu",
+        precision: Precision = "auto",
+    ) -> None:
+        """Put the network on `device`; `auto` is half precision on a GPU, and full on a CPU.
+
+        Raises:
+            ConfigError: There is no such device here.
+        """
+        self.info, self.settings = bundle.info, settings
+        self.device = usable_device(device)
+        self.dtype = precision_on(self.device, precision)
+        self._network = bundle.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        self._lock = threading.Lock()  # two batches at once would only share the device
+
+    def find(self, images: Sequence[Pixels]) -> list[TextMaps]:
+        """Return the maps of images of any sizes, in their order.
+
+        Images that are equally large once scaled and padded share a batch, so what is found in one
+        does not depend on the others.
+        """
+        fitted = [fit_page(image, self.settings) for image in images]
+        maps: dict[int, Float32[np.ndarray, "2 map_height map_width"]] = {}
+        for numbers in self._batches([page.shape[:2] for page in fitted]):
+            found = self._compute(np.stack([fitted[number] for number in numbers]))
+            maps |= dict(zip(numbers, found, strict=True))
+        return [self._describe(image, maps[number]) for number, image in enumerate(images)]
+
+    def _batches(self, sizes: list[tuple[int, ...]]) -> Iterator[list[int]]:
+        """Group the numbers of pages of one size, as many as may be computed at a time."""
+        by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for number, size in enumerate(sizes):
+            by_size[size].append(number)
+        for (height, width), numbers in by_size.items():
+            step = max(1, self.settings.batch_pixels // (height * width))
+            for start in range(0, len(numbers), step):
+                yield numbers[start : start + step]
+
+    def _compute(
+        self, pages: UInt8[np.ndarray, "batch height width 3"]
+    ) -> Float32[np.ndarray, "batch 2 map_height map_width"]:
+        is_reduced = self.dtype is not torch.float32
+        with (
+            self._lock,
+            torch.inference_mode(),
+            torch.autocast(self.device.type, self.dtype, enabled=is_reduced),
+        ):
+            logits = self._network(torch.from_numpy(pages).to(self.device))
+            heat: np.ndarray = logits.float().sigmoid().cpu().numpy()
+        return heat
+
+    def _describe(
+        self, image: Pixels, heat: Float32[np.ndarray, "2 map_height map_width"]
+    ) -> TextMaps:
+        height, width = image.shape[:2]
+        seen_height, seen_width = seen_size(height, width, self.settings)
+        rows, columns = -(-seen_height // CELL), -(-seen_width // CELL)
+        region, affinity = np.ascontiguousarray(heat[:, :rows, :columns])
+        pixels_per_cell = (CELL * width / seen_width, CELL * height / seen_height)
+        return TextMaps(region, affinity, pixels_per_cell, (height, width))
+
+
+def load_detector(
+    path: str | Path,
+    settings: CompactDetectorConfig = DEFAULT_SETTINGS,
+    *,
+    device: str | torch.device | None = None,
+    precision: Precision = "auto",
+) -> CompactDetector:
+    """Load a detector's bundle; on a GPU where there is one, unless told.
+
+    Raises:
+        BundleError: The folder is incomplete, altered or of another kind.
+        ConfigError: There is no such device here.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return CompactDetector(load_detector_bundle(path), settings, device=device, precision=precision)
+
+
+def seen_size(height: int, width: int, settings: CompactDetectorConfig) -> tuple[int, int]:
+    """Return the height and width, in pixels, in which the network sees an image of this size."""
+    scale = min(settings.magnification, settings.max_side_pixels / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def fit_page(image: Pixels, settings: CompactDetectorConfig) -> Pixels:
+    """Scale an image and repeat its last row and column until `STRIDE` divides its sides.
+
+    Padding of one colour would draw a line where the image ends.
+    """
+    height, width = seen_size(image.shape[0], image.shape[1], settings)
+    scaled = image if image.shape[:2] == (height, width) else resize_image(image, height, width)
+    below, right = -height % STRIDE, -width % STRIDE
+    return cv2.copyMakeBorder(scaled, 0, below, 0, right, cv2.BORDER_REPLICATE)
