@@ -2,26 +2,32 @@
 
     uv run --with python-doctr tests/benchmarks/against_doctr.py
 
-docTR is installed for this only. Both sides are given pixels of the input's size and give texts
-with confidences; nothing is downloaded. Our decoders are made to end where English words do, as
-trained ones would; docTR's write as random weights let them, as in the figures of its own that this
-is compared with. Rounds are interleaved and the best of each counts.
+docTR is installed for this only. Both sides are given rendered words of 32x128 pixels and give
+texts with confidences; nothing is downloaded. Our decoders are made to end where English words do,
+as trained ones would; docTR's write as random weights let them, as in the figures of its own that
+this is compared with. A bundle of ours is read with its own weights, in each of `kinds`. Rounds are
+interleaved and the best of each counts.
 """
 
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 
+import numpy as np
 import torch
 from decoding import Ending
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from ocr_model import Recognizer
 from ocr_model.charset import Charset
 from ocr_model.config import Config, parse_command_line
+from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.decoding.autoregressive import decode_greedily
 from ocr_model.decoding.readings import Prediction, to_predictions
-from ocr_model.image import ImageGeometry
+from ocr_model.exports import Kind
+from ocr_model.image import ImageGeometry, decode_image, fit_image
 from ocr_model.models import ModelConfig, build_model
 from ocr_model.models.resnet_transformer import ResNetTransformer, ResNetTransformerConfig
 
@@ -35,6 +41,10 @@ COMPACT = ResNetTransformerConfig(
 class AgainstConfig(Config):
     """What is measured."""
 
+    bundle: str | None = None
+    """A trained model of ours, such as the embedded one."""
+    kinds: tuple[Kind, ...] = ("torch",)
+    """How the bundle is run."""
     doctr: tuple[str, ...] = ("crnn_mobilenet_v3_small", "crnn_vgg16_bn", "parseq", "master")
     batch_size: PositiveInt = 64
     num_threads: PositiveInt = 2
@@ -48,8 +58,7 @@ def main() -> None:
     config = parse_command_line(AgainstConfig, "Measure against docTR.")
     torch.set_num_threads(config.num_threads)
     torch.manual_seed(0)
-    images = torch.randint(0, 256, (config.batch_size, 32, 128, 3), dtype=torch.uint8)
-    lengths = (torch.randn(config.batch_size) * 2.5 + 6).round().clamp(1, 20).long()
+    images, lengths = _words(config.batch_size)
     ways: dict[str, Callable[[], object]] = {}
     for name, model_config in {
         "compact_ctc": COMPACT.replace(decode_with="ctc"),
@@ -58,6 +67,10 @@ def main() -> None:
         "resnet50": ResNetTransformerConfig(),
     }.items():
         ways[name] = _our_way(model_config, images, lengths)
+    for kind in config.kinds if config.bundle is not None else ():
+        reader = Recognizer.load(config.bundle, kind=kind, device="cpu")
+        widths = np.full(len(images), images.shape[2])
+        ways[f"bundle_{kind}"] = partial(_read_bundle, reader, images.numpy(), widths)
     for name in config.doctr:
         ways[name] = _their_way(name, images)
     seconds = dict.fromkeys(ways, float("inf"))
@@ -69,10 +82,23 @@ def main() -> None:
     rates = {name: config.batch_size / value for name, value in seconds.items()}
     ratios = {
         f"{ours}_of_{theirs}": round(rates[ours] / rates[theirs], 2)
-        for ours in ("compact_ctc", "compact", "resnet50")
+        for ours in ways.keys() - {"resnet50_ctc", *config.doctr}
         for theirs in config.doctr
     }
     print(json.dumps({**{name: round(rate, 1) for name, rate in rates.items()}, **ratios}))
+
+
+def _words(count: int) -> tuple[Tensor, Tensor]:
+    source = SyntheticSource(num_words=count)
+    (fragment,) = source.fragments("train")
+    samples = source.read(fragment, np.arange(count), epoch=0)
+    pixels = [decode_image(s.image) for s in samples if s.image is not None]
+    images = np.stack([fit_image(picture, ImageGeometry())[0] for picture in pixels])
+    return torch.from_numpy(images), torch.tensor([len(s.label or "") for s in samples])
+
+
+def _read_bundle(reader: Recognizer, images: np.ndarray, widths: np.ndarray) -> list[Prediction]:
+    return to_predictions(reader.read_fitted(images, widths), reader.charset)
 
 
 def _our_way(

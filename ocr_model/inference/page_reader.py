@@ -1,0 +1,263 @@
+"""`PageReader`: whole images in, pages with words in reading order out."""
+
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from ocr_model.decoding.readings import Prediction
+from ocr_model.detection.boxes import find_words
+from ocr_model.detection.maps import Quads, TextDetector
+from ocr_model.detection.orientation import (
+    UprightFrame,
+    begin_upright,
+    candidate_turns,
+    choose_probes,
+    decide_rotation,
+    measure_slope,
+    plausible_turns,
+    turn_corners,
+)
+from ocr_model.detection.rectify import Crop, rectify
+from ocr_model.inference.documents import (
+    DocumentConfig,
+    DocumentSource,
+    PageImage,
+    open_pages,
+)
+from ocr_model.inference.pages import Page
+from ocr_model.inference.reader_config import PageReaderConfig, load_detector
+from ocr_model.inference.recognizer import Recognizer
+from ocr_model.inference.structure import FoundWord, compose_page
+from ocr_model.image import Pixels
+
+_BATCH_PIXELS = 30_000_000  # of pages that are in memory, and read, at a time
+_MOST_THREADS = 8
+
+
+@dataclass
+class _Draft:
+    """A page on its way."""
+
+    image: PageImage
+    pixels: Pixels
+    quads: Quads
+    box_confidences: np.ndarray
+    frame: UprightFrame
+    rotation_confidence: float = 0.0
+    readings: list[Prediction | None] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+class PageReader:
+    """Finds and reads the text of whole images. May be used by several threads at once."""
+
+    def __init__(
+        self,
+        detector: TextDetector,
+        recognizer: Recognizer,
+        config: PageReaderConfig = PageReaderConfig(),  # noqa: B008 - immutable
+    ) -> None:
+        """Chain a detector and a recogniser; `config` says how, not which."""
+        self.detector, self.recognizer, self.config = detector, recognizer, config
+        self._cut = partial(rectify, geometry=recognizer.info.geometry, config=config.crops)
+
+    @classmethod
+    def load(cls, config: PageReaderConfig = PageReaderConfig()) -> "PageReader":  # noqa: B008 - immutable
+        """Load the detector and the recogniser that are named.
+
+        Raises:
+            BundleError: One of them is missing, incomplete or altered.
+            ConfigError: There is no such device here, or a setting has no effect.
+        """
+        recognizer = Recognizer.load(
+            config.recognizer, device=config.device, precision=config.precision, kind=config.kind
+        )
+        return cls(load_detector(config), recognizer, config)
+
+    def read(self, image: DocumentSource) -> Page:
+        """Read one picture: encoded bytes, a path, an RGB or grey array, or a Pillow image.
+
+        What cannot be read gives a page that says why in `error`. Of a document with several pages
+        the first is read, and `warnings` says so.
+        """
+        images = open_pages(image, self.config.documents)
+        first = next(images)
+        (page,) = self._read_group([first])
+        if next(images, None) is None:
+            return page
+        return replace(page, warnings=(*page.warnings, "more pages: use read_document"))
+
+    def read_document(
+        self, source: DocumentSource, documents: DocumentConfig | None = None
+    ) -> Iterator[Page]:
+        """Read all pages of a file or a folder, several at a time; `documents` says which.
+
+        Raises:
+            ConfigError: A setting of `documents` is wrong.
+        """
+        yield from self.read_images(open_pages(source, documents or self.config.documents))
+
+    def read_all(self, images: Iterable[DocumentSource]) -> Iterator[Page]:
+        """Read any number of pictures as they come, in their order; crops share batches.
+
+        Documents with several pages give as many.
+        """
+        opened = (open_pages(image, self.config.documents) for image in images)
+        yield from self.read_images(chain.from_iterable(opened))
+
+    def read_images(self, images: Iterable[PageImage]) -> Iterator[Page]:
+        """Read pages that are decoded already; memory is bounded."""
+        for group in _groups(images, self.config.pages_at_a_time):
+            yield from self._read_group(group)
+
+    def _read_group(self, images: list[PageImage]) -> list[Page]:
+        started = time.monotonic()
+        drafts = self._find([image for image in images if image.pixels is not None])
+        self._orient(drafts)
+        limit = self.config.max_seconds
+        deadline = None if limit is None else started + limit * len(drafts)
+        self._read_words(drafts, deadline)
+        pages = iter([self._composed(draft) for draft in drafts])
+        return [_unread(image) if image.pixels is None else next(pages) for image in images]
+
+    def _find(self, images: list[PageImage]) -> list[_Draft]:
+        """Find the words of each page."""
+        pictures = [image.pixels for image in images if image.pixels is not None]
+        if not pictures:
+            return []
+        began = time.monotonic()
+        maps = self.detector.find(pictures)
+        detected = time.monotonic()
+        with ThreadPoolExecutor(min(_MOST_THREADS, len(maps))) as pool:
+            found = list(pool.map(partial(find_words, config=self.config.boxes), maps))
+        boxed = time.monotonic()
+        drafts = []
+        for image, pixels, words in zip(images, pictures, found, strict=True):
+            frame = UprightFrame(0, 0.0, *pixels.shape[:2])
+            draft = _Draft(image, pixels, words.quads, words.confidences, frame)
+            draft.warnings += image.warnings
+            share = pixels.size / sum(p.size for p in pictures)
+            draft.seconds |= {"detect": share * (detected - began), "boxes": (boxed - detected) * share}
+            self._limit_words(draft)
+            drafts.append(draft)
+        return drafts
+
+    def _limit_words(self, draft: _Draft) -> None:
+        most, num_found = self.config.max_words, len(draft.quads)
+        if num_found <= most:
+            return
+        kept = np.sort(np.argsort(-draft.box_confidences, kind="stable")[:most])
+        draft.quads, draft.box_confidences = draft.quads[kept], draft.box_confidences[kept]
+        draft.warnings.append(f"max_words: {num_found - most} of {num_found} words were left out")
+
+    def _orient(self, drafts: list[_Draft]) -> None:
+        """Measure each page's slope, and try on some words which way is up."""
+        began = time.monotonic()
+        slopes = [measure_slope(draft.quads) for draft in drafts]
+        probes: list[tuple[_Draft, int, list[Crop]]] = []
+        for draft, slope in zip(drafts, slopes, strict=True):
+            draft.frame = replace(draft.frame, skew=slope.skew)
+            if self.config.orientation == "upright":
+                continue
+            chosen = draft.quads[choose_probes(draft.quads)]
+            for turn in candidate_turns(slope) if len(chosen) else ():
+                quads = begin_upright(chosen, replace(draft.frame, rotation=turn))
+                probes.append((draft, turn, self._cut(draft.pixels, quads)))
+        readings = iter(self.recognizer.read([c for _, _, crops in probes for c in crops]))
+        for draft in drafts:
+            sure = {
+                turn: [next(readings).confidence for _ in crops]
+                for probed, turn, crops in probes
+                if probed is draft
+            }
+            if sure:
+                rotation = decide_rotation(sure)
+                draft.frame = replace(draft.frame, rotation=rotation.degrees)
+                draft.rotation_confidence = rotation.confidence
+            draft.seconds["orient"] = (time.monotonic() - began) / len(drafts)
+
+    def _read_words(self, drafts: list[_Draft], deadline: float | None) -> None:
+        """Read the words of all pages together; of several turns, the surest reading counts."""
+        began = time.monotonic()
+        turned: list[tuple[_Draft, int, Crop]] = []
+        for draft in drafts:
+            draft.quads = begin_upright(draft.quads, draft.frame)
+            draft.readings = [None] * len(draft.quads)
+            turned += [(draft, *crop) for crop in self._crops(draft)]
+        cut = time.monotonic()
+        readings = self.recognizer.read_all((crop for *_, crop in turned), self.config.reading)
+        for (draft, word, _), reading in zip(turned, readings, strict=False):
+            former = draft.readings[word]
+            if former is None or _sureness(reading) > _sureness(former):
+                draft.readings[word] = reading
+            if deadline is not None and time.monotonic() > deadline:
+                break
+        read = time.monotonic()
+        for draft in drafts:
+            share = len(draft.quads) / max(1, sum(len(d.quads) for d in drafts))
+            draft.seconds |= {"crop": share * (cut - began), "recognise": share * (read - cut)}
+            unread = draft.readings.count(None)
+            if unread:
+                draft.warnings.append(f"max_seconds: {unread} words were found but not read")
+
+    def _crops(self, draft: _Draft) -> Iterator[tuple[int, Crop]]:
+        """Cut out each word as it may have to be turned, page by page to keep few in memory."""
+        turns = plausible_turns(draft.quads)
+        words = np.array([word for word, plausible in enumerate(turns) for _ in plausible], int)
+        turned = [turn for plausible in turns for turn in plausible]
+        quads = turn_corners(draft.quads[words], np.array(turned, int))
+        yield from zip(words.tolist(), self._cut(draft.pixels, quads), strict=True)
+
+    def _composed(self, draft: _Draft) -> Page:
+        began = time.monotonic()
+        parts = zip(draft.quads, draft.readings, draft.box_confidences.tolist(), strict=True)
+        words = [
+            word
+            for quad, reading, confidence in parts
+            if reading is not None and reading.confidence >= self.config.min_confidence
+            for word in words_of(quad, reading, confidence)
+        ]
+        blocks = structure(words, draft.frame)
+        draft.seconds["order"] = time.monotonic() - began
+        return Page(
+            draft.frame.width,
+            draft.frame.height,
+            blocks,
+            draft.image.number,
+            draft.image.source,
+            draft.frame.rotation,
+            draft.rotation_confidence,
+            draft.frame.skew,
+            draft.seconds,
+            tuple(draft.warnings),
+        )
+
+
+def _groups(images: Iterable[PageImage], most: int) -> Iterator[list[PageImage]]:
+    """Take pages together, as many as allowed and as memory bears."""
+    group, num_pixels = list[PageImage](), 0
+    for image in images:
+        group.append(image)
+        num_pixels += 0 if image.pixels is None else image.pixels.shape[0] * image.pixels.shape[1]
+        if len(group) == most or num_pixels >= _BATCH_PIXELS:
+            yield group
+            group, num_pixels = [], 0
+    if group:
+        yield group
+
+
+def _unread(image: PageImage) -> Page:
+    return Page(
+        0, 0, number=image.number, source=image.source, warnings=image.warnings, error=image.error
+    )
+
+
+def _sureness(reading: Prediction) -> float:
+    return float(reading.confidence ** (1 / (1 + len(reading.text))))
