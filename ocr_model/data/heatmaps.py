@@ -22,8 +22,14 @@ _SIGMA = 0.25
 height, from where EasyOCR's boxes are grown by dilation."""
 _REACH = 0.75
 """Of a box's side, from its middle on: there heat has fallen to 0.01 and ends."""
+_LEAST_SIDE = 2.5
+"""Cells: smaller boxes are as hot as if they had this side. A box's middle is up to half a cell off
+that of the nearest cell, which in a box of 1.5 cells would have a heat of 0.41."""
+_LEAST_AREA = 0.1
+"""Cells; of a word that is not drawn."""
 _AFFINITY_HEIGHT = 2 / 3
 """Of the word's: between centroids of a box's upper and lower triangle (CRAFT, figure 3)."""
+_MIDDLE = np.array([0.5])
 _UNIT = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
 
 
@@ -95,6 +101,8 @@ def _draw_word(
     region: Float32[np.ndarray, "map_height map_width"],
     affinity: Float32[np.ndarray, "map_height map_width"],
 ) -> None:
+    if cv2.contourArea(word.quad) < _LEAST_AREA:
+        return
     edges = word.edges
     middles, lengths = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
     is_drawn = lengths > 0
@@ -103,22 +111,26 @@ def _draw_word(
     try:
         to_unit = np.linalg.inv(cv2.getPerspectiveTransform(_UNIT, word.quad))
     except np.linalg.LinAlgError:
-        return  # three corners on a line: nothing can be seen of such a word
+        return  # three corners on a line
+    sides = np.linalg.norm(word.quad - np.roll(word.quad, -1, axis=0), axis=1)
+    length, height = sides[::2].mean(), sides[1::2].mean()
+    shortest, lowest = _LEAST_SIDE / length, _LEAST_SIDE / height
     for rows, columns in _window(word.quad, region.shape):
         along, across = _to_unit(to_unit, rows, columns)
-        heat = _gauss(along, middles, lengths) * _gauss(across, np.array([0.5]), np.array([1.0]))
+        heat = _gauss(along, middles, lengths.clip(shortest))
+        heat *= _gauss(across, _MIDDLE, np.array([max(1.0, lowest)]))
         np.maximum(region[rows, columns], heat, out=region[rows, columns])
         if len(gaps):
-            heat = _gauss(along, middles[:-1] + gaps / 2, gaps)
-            heat *= _gauss(across, np.array([0.5]), np.array([_AFFINITY_HEIGHT]))
+            heat = _gauss(along, middles[:-1] + gaps / 2, gaps.clip(shortest))
+            heat *= _gauss(across, _MIDDLE, np.array([max(_AFFINITY_HEIGHT, lowest)]))
             np.maximum(affinity[rows, columns], heat, out=affinity[rows, columns])
 
 
 def _window(quad: Quad, size: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
     """Give the rows and columns that a word's heat reaches, if any are in the maps."""
     around = quad.mean(axis=0) + 2 * _REACH * (quad - quad.mean(axis=0))
-    left, top = np.floor(around.min(axis=0)).clip(0).astype(int)
-    right, bottom = np.ceil(around.max(axis=0)).clip(0).astype(int)
+    left, top = (np.floor(around.min(axis=0)) - 1).clip(0).astype(int)
+    right, bottom = (np.ceil(around.max(axis=0)) + 1).clip(0).astype(int)
     rows, columns = slice(top, min(bottom, size[0])), slice(left, min(right, size[1]))
     if rows.start < rows.stop and columns.start < columns.stop:
         yield rows, columns

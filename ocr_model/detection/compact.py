@@ -125,7 +125,9 @@ def seen_size(height: int, width: int, settings: CompactDetectorConfig) -> tuple
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def fit_page(image: Pixels, settings: CompactDetectorConfig) -> Pixels:
+def fit_page(
+    image: Pixels, settings: CompactDetectorConfig
+) -> UInt8[np.ndarray, "padded_height padded_width 3"]:
     """Scale an image and repeat its last row and column until `STRIDE` divides its sides.
 
     Padding of one colour would draw a line where the image ends.

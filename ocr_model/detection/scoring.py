@@ -24,9 +24,9 @@ _IGNORED_SHARE = 0.5
 class DetectionCounts:
     """Boxes of one or more pages."""
 
-    num_truths: float = 0
-    num_found: float = 0
-    num_matches: float = 0
+    num_truths: float = 0.0
+    num_found: float = 0.0
+    num_matches: float = 0.0
 
     def __add__(self, other: "DetectionCounts") -> "DetectionCounts":
         """Add up."""

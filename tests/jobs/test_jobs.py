@@ -16,10 +16,12 @@ from ocr_model.config import load_config
 from ocr_model.errors import ConfigError
 from ocr_model.ray_session import require_lasting
 from ocr_model.training.config import RunConfig, TrainConfig
+from ocr_model.training.detector_config import DetectorTrainConfig
 from ocr_model.training.preview import PreviewConfig
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*.yaml"))
+DETECTOR_CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*detector.yaml"))
+CONFIGS = sorted({*(ROOT / "jobs" / "configs").glob("*.yaml")} - {*DETECTOR_CONFIGS})
 
 TINY = (
     "model.backbone_width=0.25",
@@ -55,6 +57,39 @@ def _is_running(pid: int) -> bool:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_loads(path: Path) -> None:
     assert load_config(TrainConfig, path).run.name
+
+
+@pytest.mark.parametrize("path", DETECTOR_CONFIGS, ids=lambda path: path.stem)
+def test_every_detector_config_loads(path: Path) -> None:
+    assert "detector" in load_config(DetectorTrainConfig, path).run.name
+
+
+def test_the_detector_job_trains_and_then_says_that_it_has(
+    ray_cluster: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = [
+        f"run.storage={tmp_path}",
+        "data.pages.page_side={least: 160, most: 160}",
+        "data.pages.scene_side={least: 160, most: 160}",
+        "data.crops.side=64",
+        "data.crops_per_epoch=8",
+        "data.num_validation_pages=1",
+        "model={channels: [16, 16, 16, 16], num_blocks: [1, 1, 1, 1]}",
+        "training={batch_size: 4, epochs: 1, precision: fp32, max_minutes: null}",
+    ]
+    monkeypatch.setattr(sys, "argv", ["train_detector.py", "--set", *settings])
+    job = str(ROOT / "jobs" / "train_detector.py")
+    runpy.run_path(job, run_name="__main__")
+    first = capsys.readouterr().out
+    assert "H-mean" in first
+    assert "Ended: all epochs are done. " in first
+    assert (tmp_path / "detector" / "best" / "weights.safetensors").is_file()
+    assert (tmp_path / "detector" / "report" / "index.html").is_file()
+    runpy.run_path(job, run_name="__main__")
+    assert "Run 'detector' had ended before" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
