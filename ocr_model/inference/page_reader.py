@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from ocr_model.detection.orientation import (
     turn_corners,
 )
 from ocr_model.detection.rectify import Crop, rectify
+from ocr_model.image import Pixels
 from ocr_model.inference.documents import (
     DocumentConfig,
     DocumentSource,
@@ -31,10 +31,9 @@ from ocr_model.inference.documents import (
     open_pages,
 )
 from ocr_model.inference.pages import Page
-from ocr_model.inference.reader_config import PageReaderConfig, load_detector
+from ocr_model.inference.reader_config import AS_USUAL, PageReaderConfig, ReadingConfig
 from ocr_model.inference.recognizer import Recognizer
-from ocr_model.inference.structure import FoundWord, compose_page
-from ocr_model.image import Pixels
+from ocr_model.inference.structure import structure, words_of
 
 _BATCH_PIXELS = 30_000_000  # of pages that are in memory, and read, at a time
 _MOST_THREADS = 8
@@ -62,14 +61,14 @@ class PageReader:
         self,
         detector: TextDetector,
         recognizer: Recognizer,
-        config: PageReaderConfig = PageReaderConfig(),  # noqa: B008 - immutable
+        config: ReadingConfig = AS_USUAL,
     ) -> None:
         """Chain a detector and a recogniser; `config` says how, not which."""
         self.detector, self.recognizer, self.config = detector, recognizer, config
         self._cut = partial(rectify, geometry=recognizer.info.geometry, config=config.crops)
 
     @classmethod
-    def load(cls, config: PageReaderConfig = PageReaderConfig()) -> "PageReader":  # noqa: B008 - immutable
+    def load(cls, config: PageReaderConfig) -> "PageReader":
         """Load the detector and the recogniser that are named.
 
         Raises:
@@ -79,7 +78,7 @@ class PageReader:
         recognizer = Recognizer.load(
             config.recognizer, device=config.device, precision=config.precision, kind=config.kind
         )
-        return cls(load_detector(config), recognizer, config)
+        return cls(config.load_detector(), recognizer, config)
 
     def read(self, image: DocumentSource) -> Page:
         """Read one picture: encoded bytes, a path, an RGB or grey array, or a Pillow image.
@@ -144,7 +143,8 @@ class PageReader:
             draft = _Draft(image, pixels, words.quads, words.confidences, frame)
             draft.warnings += image.warnings
             share = pixels.size / sum(p.size for p in pictures)
-            draft.seconds |= {"detect": share * (detected - began), "boxes": (boxed - detected) * share}
+            draft.seconds["detect"] = share * (detected - began)
+            draft.seconds["boxes"] = share * (boxed - detected)
             self._limit_words(draft)
             drafts.append(draft)
         return drafts
@@ -192,7 +192,7 @@ class PageReader:
             draft.readings = [None] * len(draft.quads)
             turned += [(draft, *crop) for crop in self._crops(draft)]
         cut = time.monotonic()
-        readings = self.recognizer.read_all((crop for *_, crop in turned), self.config.reading)
+        readings = self.recognizer.read_all((crop for *_, crop in turned))
         for (draft, word, _), reading in zip(turned, readings, strict=False):
             former = draft.readings[word]
             if former is None or _sureness(reading) > _sureness(former):
@@ -210,10 +210,14 @@ class PageReader:
     def _crops(self, draft: _Draft) -> Iterator[tuple[int, Crop]]:
         """Cut out each word as it may have to be turned, page by page to keep few in memory."""
         turns = plausible_turns(draft.quads)
-        words = np.array([word for word, plausible in enumerate(turns) for _ in plausible], int)
-        turned = [turn for plausible in turns for turn in plausible]
-        quads = turn_corners(draft.quads[words], np.array(turned, int))
-        yield from zip(words.tolist(), self._cut(draft.pixels, quads), strict=True)
+        words = [word for word, plausible in enumerate(turns) for _ in plausible]
+        quads = [
+            turn_corners(draft.quads[word, None], turn)
+            for word, plausible in enumerate(turns)
+            for turn in plausible
+        ]
+        crops = self._cut(draft.pixels, np.concatenate([draft.quads[:0], *quads]))
+        yield from zip(words, crops, strict=True)
 
     def _composed(self, draft: _Draft) -> Page:
         began = time.monotonic()

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, assert_never
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from ocr_model.config import Config
-from ocr_model.detection.boxes import BoxConfig
+from ocr_model.detection.boxes import DEFAULT_BOXES, BoxConfig
 from ocr_model.detection.compact import CompactDetectorConfig, load_detector
 from ocr_model.detection.craft import CraftConfig, CraftDetector
 from ocr_model.detection.maps import TextDetector
@@ -26,21 +26,12 @@ class CompactReaderConfig(CompactDetectorConfig):
 DetectorConfig = Annotated[CompactReaderConfig | CraftConfig, Field(discriminator="name")]
 
 
-class PageReaderConfig(Config):
-    """A page reader."""
+class ReadingConfig(Config):
+    """How pages are read, with whatever detector and recogniser."""
 
-    detector: DetectorConfig
-    recognizer: str
-    """Folder of a recogniser's bundle."""
-    kind: Kind = "torch"
-    """How the recogniser is run: `torch`, or one that jobs/export.py has made of it."""
-    device: str | None = None
-    """Such as `cpu` or `cuda:1`; null: a GPU where there is one."""
-    precision: Precision = "auto"
-    """Of both networks. auto: half on a GPU, full on a CPU."""
     documents: DocumentConfig = DocumentConfig()
-    boxes: BoxConfig | None = None
-    """null: the detector's own thresholds."""
+    boxes: BoxConfig = DEFAULT_BOXES
+    """Thresholds of the detector's maps."""
     crops: RectifyConfig = RectifyConfig()
     orientation: Literal["any", "upright"] = "any"
     """any: pages that lie on a side or upside down are read too, which costs the reading of some
@@ -55,8 +46,25 @@ class PageReaderConfig(Config):
     pages_at_a_time: PositiveInt = 8
     """Pages whose words share batches."""
 
-    def load_detector(self) -> tuple[TextDetector, BoxConfig]:
-        """Load the detector, and say with which thresholds its maps are read.
+
+AS_USUAL = ReadingConfig()
+
+
+class PageReaderConfig(ReadingConfig):
+    """A page reader."""
+
+    detector: DetectorConfig
+    recognizer: str
+    """Folder of a recogniser's bundle."""
+    kind: Kind = "torch"
+    """How the recogniser is run: `torch`, or one that jobs/export.py has made of it."""
+    device: str | None = None
+    """Such as `cpu` or `cuda:1`; null: a GPU where there is one."""
+    precision: Precision = "auto"
+    """Of both networks. auto: half on a GPU, full on a CPU."""
+
+    def load_detector(self) -> TextDetector:
+        """Load the detector.
 
         Raises:
             BundleError: Its weights are missing, incomplete or altered.
@@ -64,12 +72,10 @@ class PageReaderConfig(Config):
         """
         match self.detector:
             case CompactReaderConfig() as settings:
-                compact = load_detector(
+                return load_detector(
                     settings.weights, settings, device=self.device, precision=self.precision
                 )
-                return compact, self.boxes or compact.info.boxes
             case CraftConfig() as settings:
-                craft = CraftDetector.load(settings, device=self.device, precision=self.precision)
-                return craft, self.boxes or BoxConfig()
+                return CraftDetector.load(settings, device=self.device, precision=self.precision)
             case _:
                 assert_never(self.detector)

@@ -40,11 +40,11 @@ def structure(words: Sequence[Word], frame: UprightFrame) -> tuple[Block, ...]:
         Block(
             tuple(
                 Line(tuple(words[i] for i in line), _outline(quads[list(line)], frame))
-                for line in block
+                for line in block.lines
             ),
-            _outline(quads[[i for line in block for i in line]], frame),
+            _outline(quads[[i for line in block.lines for i in line]], frame),
         )
-        for block in order_words(quads).blocks
+        for block in order_words(quads)
     )
 
 

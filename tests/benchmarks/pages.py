@@ -45,11 +45,11 @@ class PagesConfig(Config):
     pages: str
     """Parquet with `image` and `regions`, a JSON list of polygons and texts."""
     words_are: Literal["words", "lines", "some"] = "words"
-    """What the truth has polygons of; `some`: of a part of the words, so that only recall counts."""
+    """What the truth has polygons of; `some`: of a part of the words: only recall counts."""
     every: PositiveInt = 1
     """Read one page in so many, from the first on."""
     readers: tuple[Literal["ours", "tesseract", "rapidocr"], ...] = ("ours", "tesseract")
-    reader: PageReaderConfig = PageReaderConfig()
+    reader: PageReaderConfig
     num_threads: PositiveInt = 2
 
 
