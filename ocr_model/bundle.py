@@ -27,6 +27,7 @@ from ocr_model.model_folder import (
 )
 from ocr_model.models import ModelConfig, build_model
 from ocr_model.models.interface import PIXEL_MEAN, PIXEL_STD, RecognizerModel
+from ocr_model.weights import find_model
 
 _READING_FACTS = (
     "model",
@@ -90,7 +91,7 @@ def load_bundle(path: str | Path) -> Bundle:
         BundleError: A file is missing, cut short or altered; the format is newer than this
             program; or the weights are of another architecture (the differences are named).
     """
-    folder = Path(path).expanduser()
+    folder = find_model(path)
     values = read_description(folder)
     info = understood(BundleInfo, folder, values)
     weights = read_weights(folder, info.weights_bytes, info.weights_sha256)
@@ -133,7 +134,7 @@ def read_bundle_info(folder: str | Path) -> BundleInfo:
     Raises:
         BundleError: It is missing or not understood.
     """
-    folder = Path(folder).expanduser()
+    folder = find_model(folder)
     return understood(BundleInfo, folder, read_description(folder))
 
 
@@ -143,4 +144,4 @@ def read_facts_sha256(folder: str | Path) -> str:
     Raises:
         BundleError: `model.json` is missing or not understood.
     """
-    return facts_sha256(read_description(Path(folder).expanduser()), _READING_FACTS)
+    return facts_sha256(read_description(find_model(folder)), _READING_FACTS)

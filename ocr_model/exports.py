@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import Field, NonNegativeInt, ValidationError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -24,7 +23,8 @@ from ocr_model.bundle import (
 )
 from ocr_model.config import Config, explain
 from ocr_model.errors import BundleError
-from ocr_model.model_folder import WEIGHTS_FILE, weights_metadata
+from ocr_model.model_folder import WEIGHTS_FILE, halved, weights_metadata
+from ocr_model.weights import find_model
 
 ExportKind = Literal["onnx", "int8", "half"]
 Kind = Literal["torch", "half", "onnx", "int8"]
@@ -96,7 +96,7 @@ def load_export(path: str | Path, kind: ExportKind) -> Export:
         BundleError: The bundle has no such kind (the command that makes it is named), a file is
             missing, cut short or altered, or it was made of other weights.
     """
-    folder = Path(path).expanduser()
+    folder = find_model(path)
     bundle_info = read_bundle_info(folder)
     info = _read_info(folder, kind)
     made_of = (info.weights_sha256, info.facts_sha256)
@@ -112,12 +112,8 @@ def load_export(path: str | Path, kind: ExportKind) -> Export:
 
 
 def halve(weights: bytes) -> bytes:
-    """Return a safetensors file with matrices and filters in half precision, about half as large.
-
-    Biases and statistics of normalisation, which take no room, stay as they are, and so does what
-    half precision cannot hold.
-    """
-    state = {name: _halved(tensor) for name, tensor in load_tensors(weights).items()}
+    """Return a safetensors file in half precision, about half as large; see `halved`."""
+    state = {name: halved(tensor) for name, tensor in load_tensors(weights).items()}
     return save_tensors(state, metadata=weights_metadata(weights))
 
 
@@ -127,7 +123,7 @@ def load_half(path: str | Path) -> Bundle:
     Raises:
         BundleError: As `load_export`.
     """
-    folder = Path(path).expanduser()
+    folder = find_model(path)
     files = load_export(folder, "half").files
     return build_bundle(folder, files[HALF_FILE], f"half/{HALF_FILE}")
 
@@ -135,13 +131,6 @@ def load_half(path: str | Path) -> Bundle:
 def read_weights(folder: Path) -> bytes:
     """Return a bundle's own weights."""
     return (folder / WEIGHTS_FILE).read_bytes()
-
-
-def _halved(tensor: torch.Tensor) -> torch.Tensor:
-    if not tensor.is_floating_point() or tensor.dim() < 2:
-        return tensor
-    half = tensor.half()
-    return half if torch.isfinite(half).all() else tensor
 
 
 def _read_info(folder: Path, kind: ExportKind) -> ExportInfo:

@@ -30,8 +30,27 @@ _FACTS_KEY = "reading_facts_sha256"
 Info = TypeVar("Info", bound=Config)
 
 
+def halved(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a matrix or filter in half precision.
+
+    Biases and statistics of normalisation, which take no room, stay as they are, and so does what
+    half precision cannot hold.
+    """
+    if not tensor.is_floating_point() or tensor.dim() < 2:
+        return tensor
+    half = tensor.half()
+    return half if torch.isfinite(half).all() else tensor
+
+
+def round_to_half(model: nn.Module) -> None:
+    """Give a model the weights that it would have after being stored in half precision."""
+    model.load_state_dict({name: halved(tensor) for name, tensor in model.state_dict().items()})
+
+
 def serialize_model(model: nn.Module, info: Config, facts: Sequence[str]) -> dict[str, bytes]:
     """Return the files of a model's folder by name.
+
+    Weights that half precision holds exactly, as those of `round_to_half`, are stored in it.
 
     Args:
         model: Its weights.
@@ -40,7 +59,7 @@ def serialize_model(model: nn.Module, info: Config, facts: Sequence[str]) -> dic
         facts: Names of those settings that decide what weights of the same shapes compute; the
             weights file gets their hash.
     """
-    state = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    state = {name: _stored(tensor) for name, tensor in model.state_dict().items()}
     digest = facts_sha256(info.model_dump(mode="json"), facts)
     weights = save_tensors(state, metadata={_FACTS_KEY: digest})
     complete = info.replace(
@@ -135,6 +154,12 @@ def load_weights(
         )
     model.load_state_dict(state)
     model.eval()
+
+
+def _stored(tensor: torch.Tensor) -> torch.Tensor:
+    half = halved(tensor)
+    is_exact = half.dtype != tensor.dtype and torch.equal(half.to(tensor.dtype), tensor)
+    return (half if is_exact else tensor).contiguous().cpu()
 
 
 def facts_sha256(values: dict[str, Any], names: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from ocr_model.model_folder import (
     understood,
 )
 from ocr_model.models.interface import PIXEL_MEAN, PIXEL_STD
+from ocr_model.weights import find_model
 
 _FACTS = ("model", "pixel_mean", "pixel_std")
 
@@ -67,7 +68,7 @@ def load_detector_bundle(path: str | Path) -> DetectorBundle:
         BundleError: A file is missing, cut short or altered; it is of a recogniser; the format is
             newer than this program; or the weights are of another architecture.
     """
-    folder = Path(path).expanduser()
+    folder = find_model(path)
     values = read_description(folder)
     if "charset" in values:
         raise BundleError(f"{folder} is a recogniser; a detector's folder is expected here")

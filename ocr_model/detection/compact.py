@@ -13,7 +13,7 @@ from pydantic import Field, PositiveFloat
 
 from ocr_model.config import Config
 from ocr_model.detection.bundle import DetectorBundle, load_detector_bundle
-from ocr_model.detection.maps import TextDetector, TextMaps
+from ocr_model.detection.maps import AnyPixels, TextDetector, TextMaps
 from ocr_model.detection.network import CELL, STRIDE
 from ocr_model.devices import Precision, precision_on, usable_device
 from ocr_model.image import Pixels, resize_image
@@ -55,7 +55,7 @@ class CompactDetector(TextDetector):
         self._network = bundle.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         self._lock = threading.Lock()  # two batches at once would only share the device
 
-    def find(self, images: Sequence[Pixels]) -> list[TextMaps]:
+    def find(self, images: Sequence[AnyPixels]) -> list[TextMaps]:
         """Return the maps of images of any sizes, in their order.
 
         Images that are equally large once scaled and padded share a batch, so what is found in one

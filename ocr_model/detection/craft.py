@@ -19,7 +19,7 @@ from torch import nn
 
 from ocr_model.config import Config
 from ocr_model.detection.craft_weights import find_craft, load_craft
-from ocr_model.detection.maps import TextDetector, TextMaps
+from ocr_model.detection.maps import AnyPixels, TextDetector, TextMaps
 from ocr_model.devices import Precision, best_device, computing, precision_on, usable_device
 from ocr_model.image import Pixels
 from ocr_model.models.interface import PIXEL_MEAN, PIXEL_STD
@@ -27,7 +27,6 @@ from ocr_model.models.interface import PIXEL_MEAN, PIXEL_STD
 _STRIDE = 32  # pixels; sides are padded to a multiple
 _CELL = 2  # pixels of the network's input that a cell of the maps covers
 
-_AnyPixels = UInt8[np.ndarray, "_ _ 3"]  # of a list whose images differ in size
 _Canvas = UInt8[np.ndarray, "canvas_height canvas_width 3"]
 
 
@@ -92,7 +91,7 @@ class CraftDetector(TextDetector):
         network = load_craft(find_craft(config.weights))
         return cls(network, config, device=device or best_device(), precision=precision)
 
-    def find(self, images: Sequence[_AnyPixels]) -> list[TextMaps]:
+    def find(self, images: Sequence[AnyPixels]) -> list[TextMaps]:
         """Return the maps of images of any sizes, in their order.
 
         What is found in an image does not depend on the others.

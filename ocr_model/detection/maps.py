@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
-from ocr_model.image import Pixels
-
+AnyPixels = UInt8[np.ndarray, "_ _ 3"]
+"""An image of a list, which may be of another size than the others."""
 Quads = Float32[np.ndarray, "quads 4 2"]
 """Corners as (x, y) in pixels of the original image, clockwise, from where reading begins."""
 
@@ -31,5 +31,5 @@ class TextDetector(ABC):
     """A network that finds text. May be used by several threads at once."""
 
     @abstractmethod
-    def find(self, images: Sequence[Pixels]) -> list[TextMaps]:
+    def find(self, images: Sequence[AnyPixels]) -> list[TextMaps]:
         """Return the maps of images of any sizes, in their order; like sizes share a batch."""

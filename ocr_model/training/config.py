@@ -109,6 +109,9 @@ class LoopConfig(Config):
     """What decides which epoch was best."""
     checkpoint_every_steps: PositiveInt | None = None
     """Also write `last.pt` within an epoch; null: at its end only."""
+    half_weights: bool = False
+    """Round the best weights to half precision before they are judged and written: the bundle is
+    half as large."""
     compile: bool = False
     """Run the model through torch.compile."""
     seed: NonNegativeInt = 0

@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 
 from ocr_model.errors import CheckpointError, NonFiniteLossError, OCRError
+from ocr_model.model_folder import round_to_half
 from ocr_model.models.interface import TrainableModel
 from ocr_model.training.budget import TimeBudget
 from ocr_model.training.checkpoint import Progress
@@ -155,6 +156,8 @@ class _Loop(Generic[Batch, Sample]):
         self.worker.agree(fault)
         assert best is not None
         self.model.load_state_dict(best["model"])
+        if self.config.training.half_weights:
+            round_to_half(self.model)
         finished = self.task.finish(self.model, self.data, self.worker, provenance)
         if self.worker.rank == 0:
             try:
