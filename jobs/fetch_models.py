@@ -1,4 +1,4 @@
-"""Fetch CRAFT's weights for machines without a network: `... --set folder=DIR`."""
+"""Fetch CRAFT's weights once: `python jobs/fetch_models.py --set folder=DIR`."""
 
 import logging
 import sys

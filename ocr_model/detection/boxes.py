@@ -2,7 +2,7 @@
 
 For every word EasyOCR's `getDetBoxes` masks, dilates and searches arrays as large as the map. Here
 the map is read once for all words, and each word is then only the ends of its rows. OpenCV and
-NumPy release the interpreter lock in most of it, so pages may share a process as threads.
+NumPy release the interpreter lock in their parts, so pages may share a process as threads.
 
 Source: CRAFT (arXiv:1904.01941), 3.3; easyocr 1.7.2, `craft_utils.getDetBoxes_core`. We give no
 curved polygons, and do not estimate numbers of characters.

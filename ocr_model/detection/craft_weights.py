@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from zipfile import BadZipFile
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ocr_model.config import Config
@@ -40,7 +41,7 @@ class FetchConfig(Config):
     `EASYOCR_MODULE_PATH` may name."""
     url: str | None = None
     """A zip archive with `craft_mlt_25k.pth`; none: EasyOCR's. Any scheme that urllib knows."""
-    md5: str | None = None
+    md5: str | None = Field(None, pattern="^[0-9a-f]{32}$")
     """Of the file in the archive; none: that of EasyOCR's weights."""
 
 

@@ -113,3 +113,10 @@ def test_a_detector_without_weights_fetches_them_to_easyocrs_folder(
     assert path == tmp_path / "model" / FILE
     assert path.read_bytes() == CONTENT
     assert f"fetching CRAFT's weights to {path}" in caplog.text
+
+
+def test_what_is_no_md5_is_refused(
+    fetch: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _refused(fetch, "md5=abc") == "2"
+    assert "md5: String should match pattern" in capsys.readouterr().err
