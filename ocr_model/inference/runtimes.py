@@ -18,6 +18,7 @@ from ocr_model.errors import ConfigError
 from ocr_model.exports import ExportKind, Kind, load_export, load_half
 from ocr_model.image import Pixels
 from ocr_model.models.attention_maps import AttentionMaps, read_with_attention
+from ocr_model.models.folding import folded
 from ocr_model.models.interface import Features, RecognizerModel
 
 
@@ -63,7 +64,7 @@ class TorchRuntime:
         self.charset = bundle.charset
         self.device = usable_device(device)
         self.dtype = precision_on(self.device, precision)
-        self.model: RecognizerModel = bundle.model.to(
+        self.model: RecognizerModel = folded(bundle.model).to(
             self.device, memory_format=torch.channels_last
         )  # type: ignore[call-overload]  # torch's stub lacks it
 

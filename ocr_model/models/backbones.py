@@ -104,13 +104,29 @@ class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
         however much it is padded. Behind its end the map holds anything.
         """
         features: Tensor = self.relu(self.bn1(self.conv1(keep_content(images, is_content))))
-        features = self.maxpool(keep_content(features, is_content, 2))
+        features = self._pool(keep_content(features, is_content, 2))
         stride = 2 * _horizontal(self.maxpool)
         for layer in self._layers:
             for block in getattr(self, layer):
                 features = _through(block, features, is_content, stride)
                 stride *= _horizontal(_strided(block))
         return features
+
+    def _pool(
+        self, features: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels _height _width"]:
+        """Take maxima over 3x3, as torchvision does; where rows alone are halved, twice as fast."""
+        pooled: Tensor
+        if self.maxpool.stride != (2, 1) or features.shape[2] % 2 or torch.is_grad_enabled():
+            pooled = self.maxpool(features)
+            return pooled
+        upper, lower = features[:, :, 0::2], features[:, :, 1::2]
+        rows = torch.maximum(upper, lower)
+        rows[:, :, 1:] = torch.maximum(rows[:, :, 1:], lower[:, :, :-1])
+        pooled = rows.clone()
+        pooled[..., 1:] = torch.maximum(pooled[..., 1:], rows[..., :-1])
+        pooled[..., :-1] = torch.maximum(pooled[..., :-1], rows[..., 1:])
+        return pooled
 
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the size of the feature map for an image of this size."""
