@@ -18,8 +18,8 @@ from ocr_model.detection.pieces import Pieces
 _LEAST_LINES = 4  # of a column
 _GUTTER = 1.0  # heights, at least
 _LINE_WIDTH = 10.0  # heights of a line of text, at least, at the median: some 20 letters
-_FILLED = 0.7  # of the column's width that its median line has, at least
-_PITCH = 2.6  # heights from line to line, at most, at the median
+_FILLED = 0.7  # of a full line's width that the median line has, at least
+_PITCH = 2.2  # heights from line to line, at most, at the median
 _MOST_POSITIONS = 256
 
 _Rows = Int[np.ndarray, " quads"]
@@ -90,9 +90,9 @@ def _is_column(pieces: Pieces, rows: _Rows) -> bool:
     firsts = np.flatnonzero(np.diff(rows[order], prepend=-1))
     left = np.minimum.reduceat(pieces.left[order], firsts)
     right = np.maximum.reduceat(pieces.right[order], firsts)
-    height = float(np.median(pieces.height))
-    least = max(_LINE_WIDTH * height, _FILLED * float(right.max() - left.min()))
-    if np.median(right - left) < least:
+    widths, height = right - left, float(np.median(pieces.height))
+    # The sides of one gutter may have gutters of their own: full is what is as wide as others.
+    if np.median(widths) < max(_LINE_WIDTH * height, _FILLED * np.quantile(widths, 0.9)):
         return False
     steps = np.diff(np.sort(pieces.middle))
     steps = steps[steps > height / 2]

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from math import exp
 
 import numpy as np
-from jaxtyping import Float64
 
 from ocr_model.detection.maps import Quads
-from ocr_model.detection.quads import PerQuad, directions, side_lengths
+from ocr_model.detection.quads import PerQuad, directions, side_lengths, weighted_median
 
 _AGREEING = 2.0  # degrees: words so near the common slope support it
 _NEAR = 10.0  # degrees: others have no say in it
@@ -180,6 +179,10 @@ def decide_rotation(num_sure: Mapping[int, Sequence[float]]) -> Rotation:
     """
     if not num_sure:
         return Rotation(0, 0.0)
+    numbers = sorted({len(words) for words in num_sure.values()})
+    if len(numbers) > 1:
+        got = " and ".join(map(str, numbers))
+        raise ValueError(f"turns have {got} words: the same must be read in each")
     turns = list(num_sure)
     scores = np.array([num_sure[turn] for turn in turns], np.float64)
     best, *others = np.argsort(-scores.mean(axis=1), kind="stable").tolist() if scores.size else [0]
@@ -203,8 +206,7 @@ def plausible_turns(quads: Quads) -> list[tuple[int, ...]]:
     """Return how each crop may have to be turned, in degrees clockwise, to be read.
 
     A quad much higher than wide is a line on its side, to be tried in both directions, or a narrow
-    letter, which is as high as words around it are. The crop of a turn is that of
-    `turn_corners`.
+    letter, which is as high as words around it are. `turn_corners` gives the quads of a turn.
     """
     widths, heights = side_lengths(quads)
     is_high = heights > _VERTICAL * widths
@@ -228,15 +230,8 @@ def _common_angle(angles: PerQuad, weights: PerQuad) -> float:
         off = (angles - skew + 45) % 90 - 45
         near = np.abs(off) <= reach
         if near.any():
-            skew += _weighted_median(off[near], weights[near])
+            skew += weighted_median(off[near], weights[near])
     return (skew + 45) % 90 - 45
-
-
-def _weighted_median(values: Float64[np.ndarray, " _some"], weights: np.ndarray) -> float:
-    order = np.argsort(values)
-    sums = np.cumsum(weights[order])
-    place = int(np.searchsorted(sums, sums[-1] / 2))
-    return float(values[order[min(place, len(order) - 1)]])
 
 
 def _enough(weights: PerQuad) -> float:

@@ -28,6 +28,13 @@ def rectangles(low: Vectors, high: Vectors) -> Float64[np.ndarray, "quads 4 2"]:
     return np.stack([left, top, right, top, right, bottom, left, bottom], axis=1).reshape(-1, 4, 2)
 
 
+def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    """Return the value that half of the weight is below; there must be one."""
+    order = np.argsort(values)
+    sums = np.cumsum(weights[order])
+    return float(values[order[np.searchsorted(sums, sums[-1] / 2)]])
+
+
 def _unit(vectors: Vectors) -> Vectors:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-9))

@@ -14,10 +14,13 @@ import numpy as np
 from ocr_model.detection.columns import cut_columns
 from ocr_model.detection.maps import Quads
 from ocr_model.detection.pieces import Pieces, from_corners, link_rows
+from ocr_model.detection.quads import weighted_median
 
 _WORD_GAP = 1.2  # heights between words of one run, at most
 _JUSTIFIED_GAP = 2.0  # the same, in a line of text that was spread to its column's width
 _ACROSS = float("inf")
+_SURE = 3.0  # times its noise that a slope must have to be levelled
+_FEWEST = 6  # runs to tell a slope from: one headline is no page
 _BLOCK_GAP = 0.8  # heights between lines of one block, at most
 _BLOCK_SIZES = 1.6  # ratio of the heights of two lines of one block, at most
 
@@ -41,7 +44,11 @@ def order_words(quads: Quads) -> tuple[OrderedBlock, ...]:
     """
     if not len(quads):
         return ()
-    words = from_corners(np.nan_to_num(quads).astype(np.float64))
+    corners = np.nan_to_num(quads).astype(np.float64)
+    words = from_corners(corners)
+    slope = _slope(words, link_rows(words, _WORD_GAP))
+    corners[..., 1] -= slope * corners[..., 0]
+    words = from_corners(corners)
     runs = link_rows(words, _WORD_GAP)
     pieces = words.join(runs)
     blocks = []
@@ -50,6 +57,21 @@ def order_words(quads: Quads) -> tuple[OrderedBlock, ...]:
         groups = [[word for piece in line for word in runs[region[piece]]] for line in lines]
         blocks += _blocks(words, groups)
     return tuple(blocks)
+
+
+def _slope(words: Pieces, runs: list[list[int]]) -> float:
+    """Return by how much lines still fall per pixel: upright boxes do not show their slope."""
+    firsts = np.array([run[0] for run in runs if len(run) > 2], int)
+    lasts = np.array([run[-1] for run in runs if len(run) > 2], int)
+    if len(firsts) < _FEWEST:
+        return 0.0
+    centres = (words.left + words.right) / 2  # which increase in a run; left edges may not
+    along = centres[lasts] - centres[firsts]
+    falls = words.middle[lasts] - words.middle[firsts]
+    slopes = falls / along
+    slope = weighted_median(slopes, along)
+    noise = weighted_median(np.abs(slopes - slope), along) / len(slopes) ** 0.5
+    return slope if abs(slope) > _SURE * noise else 0.0
 
 
 def _regions(pieces: Pieces) -> list[np.ndarray]:

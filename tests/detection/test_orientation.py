@@ -154,7 +154,7 @@ def test_rotation_is_where_more_characters_are_surely_read() -> None:
 def test_nothing_tried_has_no_confidence() -> None:
     assert decide_rotation({}).confidence == 0
     assert decide_rotation({0: [], 180: []}) == decide_rotation({0: [0.9]})
-    with pytest.raises(ValueError, match="inhomogeneous"):
+    with pytest.raises(ValueError, match="1 and 2 words"):
         decide_rotation({0: [0.9], 180: [0.9, 0.8]})
 
 

@@ -1,4 +1,5 @@
 import math
+from functools import cache
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ TIGHT = RectifyConfig(margin=0)
 NOWHERE = [math.nan, math.inf, -math.inf, 1e30, -1e30, 3e38]
 
 
+@cache
 def _page(height: int = 200, width: int = 300) -> np.ndarray:
     """Return a page of blurred noise in colour, with strokes as fine as small print's."""
     rng = np.random.default_rng(0)
