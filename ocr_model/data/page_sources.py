@@ -59,7 +59,7 @@ class RealPage:
         pixels = decode_image(self.image)
         labelled = list(zip(self.quads, self.texts, strict=True))
         words = [word for quad, text in labelled for word in _words(quad, text)]
-        unknown = tuple(quad for quad, text in labelled if not _is_readable(text))
+        unknown = tuple(quad for quad, text in labelled if not is_readable(text))
         return LabelledPage(pixels, tuple(words), unknown)
 
 
@@ -104,7 +104,7 @@ def truth_of_real(page: RealPage) -> PageTruth:
         ImageError: Its picture is not one.
     """
     quads = np.array(page.quads, np.float32).reshape(-1, 4, 2)
-    is_ignored = np.array([not _is_readable(text) for text in page.texts], bool)
+    is_ignored = np.array([not is_readable(text) for text in page.texts], bool)
     return PageTruth(decode_image(page.image), quads, is_ignored)
 
 
@@ -145,9 +145,10 @@ def _page(path: str, row: dict[str, Any]) -> RealPage:
     return RealPage(key, bytes(row["image"] or b""), quads, texts)
 
 
-def _is_readable(text: str) -> bool:
+def is_readable(text: str) -> bool:
+    """Return whether a region says what stands in it."""
     return bool(text.strip()) and text != UNREADABLE
 
 
 def _words(quad: Quad, text: str) -> list[SpacedWord]:
-    return space_evenly(quad, text.strip()) if _is_readable(text) else []
+    return space_evenly(quad, text.strip()) if is_readable(text) else []

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ocr_model.data import folders, hub_datasets, parquet
 from ocr_model.data.fragments import Fragment, Rows, Sample
+from ocr_model.data.page_words import PageWordsSource
 from ocr_model.data.source_config import (
     ROWS_PER_FRAGMENT,
     SourceConfig,
@@ -164,7 +165,12 @@ class FolderSource(SourceConfig):
 
 
 _OneSource = Annotated[
-    SyntheticSource | MJSynthSource | ParquetSource | HuggingFaceSource | FolderSource,
+    SyntheticSource
+    | MJSynthSource
+    | ParquetSource
+    | HuggingFaceSource
+    | FolderSource
+    | PageWordsSource,
     Field(discriminator="source"),
 ]
 
@@ -257,6 +263,7 @@ DataConfig = Annotated[
     | ParquetSource
     | HuggingFaceSource
     | FolderSource
+    | PageWordsSource
     | MixtureSource,
     Field(discriminator="source"),
 ]
