@@ -18,6 +18,8 @@ from ocr_model.detection.network import CELL, STRIDE
 from ocr_model.devices import Precision, dtype_on, usable_device
 from ocr_model.image import Pixels, resize_image
 
+_AnyPixels = UInt8[np.ndarray, "_height _width 3"]  # each of a size of its own
+
 
 class CompactDetectorConfig(Config):
     """How large the network sees images, and how many at a time."""
@@ -55,7 +57,7 @@ class CompactDetector(TextDetector):
         self._network = bundle.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         self._lock = threading.Lock()  # two batches at once would only share the device
 
-    def find(self, images: Sequence[Pixels]) -> list[TextMaps]:
+    def find(self, images: Sequence[_AnyPixels]) -> list[TextMaps]:
         """Return the maps of images of any sizes, in their order.
 
         Images that are equally large once scaled and padded share a batch, so what is found in one
