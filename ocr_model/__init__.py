@@ -12,14 +12,27 @@ if TYPE_CHECKING:
     from ocr_model.errors import OCRError
     from ocr_model.inference.ensembles import Ensemble
     from ocr_model.inference.options import ReadOptions
+    from ocr_model.inference.page_reader import PageReader
+    from ocr_model.inference.pages import Page
     from ocr_model.inference.recognizer import Recognizer
 
-__all__ = ["Ensemble", "Lexicon", "OCRError", "Prediction", "ReadOptions", "Recognizer"]
+__all__ = [
+    "Ensemble",
+    "Lexicon",
+    "OCRError",
+    "Page",
+    "PageReader",
+    "Prediction",
+    "ReadOptions",
+    "Recognizer",
+]
 
 _ROOMS = {
     "Ensemble": "ocr_model.inference.ensembles",
     "Lexicon": "ocr_model.decoding.lexicon",
     "OCRError": "ocr_model.errors",
+    "Page": "ocr_model.inference.pages",
+    "PageReader": "ocr_model.inference.page_reader",
     "Prediction": "ocr_model.decoding.readings",
     "ReadOptions": "ocr_model.inference.options",
     "Recognizer": "ocr_model.inference.recognizer",

@@ -238,7 +238,9 @@ def _over_defaults(
     A section of which one setting is given keeps the others as its owner has them, which may not be
     as the section's class has them; and its kind, where none is given.
     """
-    complete: dict[str, Any] = {} if default is None else dict(default)
+    complete = {}
+    if default is not None:  # by its fields: a cached property stands beside them
+        complete = {name: getattr(default, name) for name in cls.model_fields}
     for name, value in given.items():
         field = cls.model_fields.get(name)
         complete[name] = value

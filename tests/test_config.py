@@ -1,3 +1,4 @@
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -47,6 +48,14 @@ GREEN = Paint(layers=5, colour="green")
 
 class House(Config):
     drawing: Drawing = Drawing(shape=Square(side=7), paint=GREEN)
+
+    @cached_property
+    def price(self) -> int:
+        return 1
+
+
+class Street(Config):
+    house: House = House()
 
 
 def _write(folder: Path, text: str) -> Path:
@@ -183,6 +192,12 @@ def test_one_setting_of_a_section_leaves_the_others_as_its_owner_has_them(
     override: str, expected: Drawing
 ) -> None:
     assert load_config(House, overrides=[override]).drawing == expected
+
+
+def test_what_a_default_has_computed_is_no_setting() -> None:
+    assert Street().house.price == 1
+    street = load_config(Street, overrides=["house.drawing.title=sky"])
+    assert street.house.drawing.title == "sky"
 
 
 def test_a_required_section_must_say_its_kind() -> None:

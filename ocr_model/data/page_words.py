@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from ocr_model.data.fragments import Fragment, Rows, Sample
+from ocr_model.data.heatmaps import Quad
 from ocr_model.data.page_sources import (
-    Quad,
     RealPage,
     RealPagesConfig,
     is_readable,

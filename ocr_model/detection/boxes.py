@@ -13,38 +13,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from jaxtyping import Float32, Int32, Integer
-from pydantic import Field, model_validator
 
-from ocr_model.config import Config
-from ocr_model.detection.maps import Quads, TextMaps
+from ocr_model.detection.maps import DEFAULT_BOXES, BoxConfig, Quads, TextMaps
 
 _LEAST_AREA = 10  # cells
 _SQUARE_TOLERANCE = 0.1  # of the ratio of sides up to which a box stands upright
 
 _Points = Int32[np.ndarray, "_ 2"]
-
-
-class BoxConfig(Config):
-    """EasyOCR's thresholds of the maps, with its names and defaults."""
-
-    text_threshold: float = Field(0.7, ge=0, le=1)
-    """The region map must reach this somewhere in a word."""
-    low_text: float = Field(0.4, ge=0, le=1)
-    """Cells of the region map above this are of a word."""
-    link_threshold: float = Field(0.4, ge=0, le=1)
-    """Cells of the affinity map above this join what is on their sides to one word."""
-
-    @model_validator(mode="after")
-    def _thresholds_have_effect(self) -> "BoxConfig":
-        if self.text_threshold < self.low_text:
-            raise ValueError(
-                f"text_threshold={self.text_threshold} is below low_text={self.low_text}, which "
-                "every word passes already: raise the one or lower the other"
-            )
-        return self
-
-
-DEFAULT_BOXES = BoxConfig()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, NonNegativeInt
 
 from ocr_model.config import Config
-from ocr_model.detection.boxes import DEFAULT_BOXES, BoxConfig
+from ocr_model.detection.maps import DEFAULT_BOXES, BoxConfig
 from ocr_model.detection.network import CompactNetwork, CompactNetworkConfig
 from ocr_model.errors import BundleError
 from ocr_model.model_folder import (

@@ -15,7 +15,7 @@ from ocr_model.config import Config
 from ocr_model.detection.bundle import DetectorBundle, load_detector_bundle
 from ocr_model.detection.maps import AnyPixels, TextDetector, TextMaps
 from ocr_model.detection.network import CELL, STRIDE
-from ocr_model.devices import Precision, precision_on, usable_device
+from ocr_model.devices import Precision, best_device, computing, precision_on, usable_device
 from ocr_model.image import Pixels, resize_image
 
 
@@ -50,6 +50,7 @@ class CompactDetector(TextDetector):
             ConfigError: There is no such device here.
         """
         self.info, self.settings = bundle.info, settings
+        self.boxes = bundle.info.boxes
         self.device = usable_device(device)
         self.dtype = precision_on(self.device, precision)
         self._network = bundle.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
@@ -81,12 +82,7 @@ class CompactDetector(TextDetector):
     def _compute(
         self, pages: UInt8[np.ndarray, "batch height width 3"]
     ) -> Float32[np.ndarray, "batch 2 map_height map_width"]:
-        is_reduced = self.dtype is not torch.float32
-        with (
-            self._lock,
-            torch.inference_mode(),
-            torch.autocast(self.device.type, self.dtype, enabled=is_reduced),
-        ):
+        with self._lock, computing(self.device, self.dtype):
             logits = self._network(torch.from_numpy(pages).to(self.device))
             heat: np.ndarray = logits.float().sigmoid().cpu().numpy()
         return heat
@@ -115,8 +111,8 @@ def load_detector(
         BundleError: The folder is incomplete, altered or of another kind.
         ConfigError: There is no such device here.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return CompactDetector(load_detector_bundle(path), settings, device=device, precision=precision)
+    bundle = load_detector_bundle(path)
+    return CompactDetector(bundle, settings, device=device or best_device(), precision=precision)
 
 
 def seen_size(height: int, width: int, settings: CompactDetectorConfig) -> tuple[int, int]:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, UInt8
+from pydantic import Field, model_validator
+
+from ocr_model.config import Config
 
 AnyPixels = UInt8[np.ndarray, "_ _ 3"]
 """An image of a list, which may be of another size than the others."""
@@ -27,8 +30,34 @@ class TextMaps:
     """Height and width of the original image; cells beyond it see padding."""
 
 
+class BoxConfig(Config):
+    """EasyOCR's thresholds of the maps, with its names and defaults."""
+
+    text_threshold: float = Field(0.7, ge=0, le=1)
+    """The region map must reach this somewhere in a word."""
+    low_text: float = Field(0.4, ge=0, le=1)
+    """Cells of the region map above this are of a word."""
+    link_threshold: float = Field(0.4, ge=0, le=1)
+    """Cells of the affinity map above this join what is on their sides to one word."""
+
+    @model_validator(mode="after")
+    def _thresholds_have_effect(self) -> "BoxConfig":
+        if self.text_threshold < self.low_text:
+            raise ValueError(
+                f"text_threshold={self.text_threshold} is below low_text={self.low_text}, which "
+                "every word passes already: raise the one or lower the other"
+            )
+        return self
+
+
+DEFAULT_BOXES = BoxConfig()
+
+
 class TextDetector(ABC):
     """A network that finds text. May be used by several threads at once."""
+
+    boxes: BoxConfig = DEFAULT_BOXES
+    """Thresholds that suit its maps."""
 
     @abstractmethod
     def find(self, images: Sequence[AnyPixels]) -> list[TextMaps]:

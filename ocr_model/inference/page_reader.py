@@ -31,7 +31,7 @@ from ocr_model.inference.documents import (
     open_pages,
 )
 from ocr_model.inference.pages import Page
-from ocr_model.inference.reader_config import AS_USUAL, PageReaderConfig, ReadingConfig
+from ocr_model.inference.reader_config import AS_USUAL, IN_THE_BOX, PageReaderConfig, ReadingConfig
 from ocr_model.inference.recognizer import Recognizer
 from ocr_model.inference.structure import structure, words_of
 
@@ -68,8 +68,8 @@ class PageReader:
         self._cut = partial(rectify, geometry=recognizer.info.geometry, config=config.crops)
 
     @classmethod
-    def load(cls, config: PageReaderConfig) -> "PageReader":
-        """Load the detector and the recogniser that are named.
+    def load(cls, config: PageReaderConfig = IN_THE_BOX) -> "PageReader":
+        """Load the detector and the recogniser that are named, or those in the box.
 
         Raises:
             BundleError: One of them is missing, incomplete or altered.
@@ -131,11 +131,12 @@ class PageReader:
         pictures = [image.pixels for image in images if image.pixels is not None]
         if not pictures:
             return []
+        boxes = self.config.boxes or self.detector.boxes
         began = time.monotonic()
         maps = self.detector.find(pictures)
         detected = time.monotonic()
         with ThreadPoolExecutor(min(_MOST_THREADS, len(maps))) as pool:
-            found = list(pool.map(partial(find_words, config=self.config.boxes), maps))
+            found = list(pool.map(partial(find_words, config=boxes), maps))
         boxed = time.monotonic()
         drafts = []
         for image, pixels, words in zip(images, pictures, found, strict=True):

@@ -5,22 +5,22 @@ from typing import Annotated, Literal, assert_never
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from ocr_model.config import Config
-from ocr_model.detection.boxes import DEFAULT_BOXES, BoxConfig
 from ocr_model.detection.compact import CompactDetectorConfig, load_detector
 from ocr_model.detection.craft import CraftConfig, CraftDetector
-from ocr_model.detection.maps import TextDetector
+from ocr_model.detection.maps import BoxConfig, TextDetector
 from ocr_model.detection.rectify import RectifyConfig
 from ocr_model.devices import Precision
 from ocr_model.exports import Kind
 from ocr_model.inference.documents import DocumentConfig
+from ocr_model.weights import DETECTOR, RECOGNIZER
 
 
 class CompactReaderConfig(CompactDetectorConfig):
     """The project's own detector."""
 
     name: Literal["compact"] = "compact"
-    weights: str
-    """Folder of a detector's bundle, as jobs/train_detector.py makes it."""
+    weights: str = DETECTOR
+    """Folder of a detector's bundle, as jobs/train_detector.py makes it, or one in the box."""
 
 
 DetectorConfig = Annotated[CompactReaderConfig | CraftConfig, Field(discriminator="name")]
@@ -30,8 +30,8 @@ class ReadingConfig(Config):
     """How pages are read, with whatever detector and recogniser."""
 
     documents: DocumentConfig = DocumentConfig()
-    boxes: BoxConfig = DEFAULT_BOXES
-    """Thresholds of the detector's maps."""
+    boxes: BoxConfig | None = None
+    """Thresholds of the detector's maps; null: those that it came with."""
     crops: RectifyConfig = RectifyConfig()
     orientation: Literal["any", "upright"] = "any"
     """any: pages that lie on a side or upside down are read too, which costs the reading of some
@@ -51,11 +51,11 @@ AS_USUAL = ReadingConfig()
 
 
 class PageReaderConfig(ReadingConfig):
-    """A page reader."""
+    """A page reader; the defaults are the models in the box."""
 
-    detector: DetectorConfig
-    recognizer: str
-    """Folder of a recogniser's bundle."""
+    detector: DetectorConfig = CompactReaderConfig()
+    recognizer: str = RECOGNIZER
+    """Folder of a recogniser's bundle, or one in the box."""
     kind: Kind = "torch"
     """How the recogniser is run: `torch`, or one that jobs/export.py has made of it."""
     device: str | None = None
@@ -79,3 +79,6 @@ class PageReaderConfig(ReadingConfig):
                 return CraftDetector.load(settings, device=self.device, precision=self.precision)
             case _:
                 assert_never(self.detector)
+
+
+IN_THE_BOX = PageReaderConfig()

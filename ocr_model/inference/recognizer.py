@@ -30,6 +30,7 @@ from ocr_model.inference.options import UPRIGHT, ReadOptions
 from ocr_model.inference.preparing import Part, Prepared, View, prepare
 from ocr_model.inference.runtimes import Runtime, TorchRuntime, load_runtime
 from ocr_model.models.attention_maps import AttentionMaps
+from ocr_model.weights import RECOGNIZER
 
 _WINDOW = 512  # images that are sorted by width together, and prepared ahead
 _WIDTH_STEP = 16  # pixels; batches of few different shapes are faster
@@ -69,13 +70,13 @@ class Recognizer:
     @classmethod
     def load(
         cls,
-        path: str | Path,
+        path: str | Path = RECOGNIZER,
         *,
         device: str | torch.device | None = None,
         precision: Precision = "auto",
         kind: Kind = "torch",
     ) -> "Recognizer":
-        """Load a bundle; on a GPU where there is one, unless told.
+        """Load a bundle, or one in the box by its name; on a GPU where there is one, unless told.
 
         `kind` is `torch`, or one that jobs/export.py has made: `half` (the same computation, files
         half as large), `onnx` or `int8` (faster on a CPU).

@@ -26,7 +26,7 @@ class TranscribeConfig(Config):
     """Formats, by name or with their settings: `[json, hocr]`, `[{name: pdf, dpi: 150}]`."""
     output: str | None = None
     """Folder for what `outputs` makes; files are named after what was read."""
-    reader: PageReaderConfig
+    reader: PageReaderConfig = PageReaderConfig()
 
     @field_validator("outputs", mode="before")
     @classmethod

@@ -6,8 +6,8 @@ from pydantic import PositiveInt
 
 from ocr_model.config import Config
 from ocr_model.data.page_loading import PageDataConfig
-from ocr_model.detection.boxes import BoxConfig
 from ocr_model.detection.compact import CompactDetectorConfig
+from ocr_model.detection.maps import BoxConfig
 from ocr_model.detection.network import CompactNetworkConfig
 from ocr_model.training.config import LoopConfig, OptimizerConfig, RunConfig, ScalingConfig
 

@@ -49,7 +49,7 @@ class PagesConfig(Config):
     every: PositiveInt = 1
     """Read one page in so many, from the first on."""
     readers: tuple[Literal["ours", "tesseract", "rapidocr"], ...] = ("ours", "tesseract")
-    reader: PageReaderConfig
+    reader: PageReaderConfig = PageReaderConfig()
     num_threads: PositiveInt = 2
 
 

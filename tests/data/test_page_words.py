@@ -39,7 +39,9 @@ def _page(name: str, regions: list[tuple[list[list[int]], str]]) -> dict[str, ob
 
 
 def test_words_are_cut_out_with_their_margin(source_of: Write) -> None:
-    source = source_of([_page("held out", [(BOX, "x")]), _page("a", [(BOX, "Word."), (BOX, "###")])])
+    source = source_of(
+        [_page("held out", [(BOX, "x")]), _page("a", [(BOX, "Word."), (BOX, "###")])]
+    )
     (fragment,) = source.fragments("train")
     assert source.labels(fragment) == ["Word.", None]
     (sample,) = source.read(fragment, np.array([0]), epoch=0)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocr_model.config import load_config
-from ocr_model.detection.boxes import BoxConfig, FoundWords, find_words
-from ocr_model.detection.maps import TextMaps
+from ocr_model.detection.boxes import FoundWords, find_words
+from ocr_model.detection.maps import BoxConfig, TextMaps
 from ocr_model.errors import ConfigError
 
 LOOSE = BoxConfig(text_threshold=0.5, low_text=0.3, link_threshold=0.6)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from ocr_model.detection.boxes import BoxConfig
 from ocr_model.detection.bundle import (
     DetectorBundle,
     DetectorInfo,
@@ -12,6 +11,7 @@ from ocr_model.detection.bundle import (
     serialize_detector,
 )
 from ocr_model.detection.compact import CompactDetector, CompactDetectorConfig, load_detector
+from ocr_model.detection.maps import BoxConfig
 from ocr_model.detection.network import CompactNetwork, CompactNetworkConfig
 from ocr_model.errors import BundleError, ConfigError
 from ocr_model.model_folder import MODEL_FILE, WEIGHTS_FILE
@@ -131,7 +131,7 @@ def test_weights_cut_short_are_an_error(folder: Path) -> None:
     [
         ('"num_blocks": [\n      1,', '"num_blocks": [\n      2,', "of another architecture"),
         ('"format": 1', '"format": 9', "this program reads format 1"),
-        ('"model"', '"modle"', "is not understood"),
+        ('"model"', '"network"', "is not understood"),
         ("0.485", "0.5", "no model here normalises"),
         ('"boxes"', '"charset": "abc", "boxes"', "is a recogniser"),
     ],
