@@ -37,6 +37,7 @@ from ocr_model.inference.structure import structure, words_of
 
 _BATCH_PIXELS = 30_000_000  # of pages that are in memory, and read, at a time
 _MOST_THREADS = 8
+_SURE_TURN = 0.9  # below, of pages that may be upright most are; few words often say otherwise
 
 
 @dataclass
@@ -174,13 +175,14 @@ class PageReader:
         readings = iter(self.recognizer.read([c for _, _, crops in probes for c in crops]))
         for draft in drafts:
             sure = {
-                turn: [next(readings).confidence for _ in crops]
+                turn: [_told(next(readings)) for _ in crops]
                 for probed, turn, crops in probes
                 if probed is draft
             }
             if sure:
                 rotation = decide_rotation(sure)
-                draft.frame = replace(draft.frame, rotation=rotation.degrees)
+                is_plain = 0 in sure and rotation.confidence < _SURE_TURN
+                draft.frame = replace(draft.frame, rotation=0 if is_plain else rotation.degrees)
                 draft.rotation_confidence = rotation.confidence
             draft.seconds["orient"] = (time.monotonic() - began) / len(drafts)
 
@@ -262,6 +264,11 @@ def _unread(image: PageImage) -> Page:
     return Page(
         0, 0, number=image.number, source=image.source, warnings=image.warnings, error=image.error
     )
+
+
+def _told(reading: Prediction) -> float:
+    """Return how much a probe says for its turn: one sure letter says little."""
+    return reading.confidence * len(reading.text)
 
 
 def _sureness(reading: Prediction) -> float:
