@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from ocr_model.detection.pieces import Pieces
 
-# Chosen on 158 rendered pages and 149 of FUNSD; with 3 lines rivers in justified text pass for
+# Chosen on 158 rendered pages and 149 of FUNSD: with 3 lines rivers in justified text pass for
 # gutters, and with lower bounds of width and filling fields of forms pass for columns.
 _LEAST_LINES = 4  # of a column
 _GUTTER = 1.0  # heights, at least

@@ -19,7 +19,6 @@ from ocr_model.detection.quads import weighted_median
 _WORD_GAP = 1.2  # heights between words of one run, at most
 _JUSTIFIED_GAP = 2.0  # the same, in a line of text that was spread to its column's width
 _ACROSS = float("inf")
-_SURE = 3.0  # times its noise that a slope must have to be levelled
 _FEWEST = 6  # runs to tell a slope from: one headline is no page
 _BLOCK_GAP = 0.8  # heights between lines of one block, at most
 _BLOCK_SIZES = 1.6  # ratio of the heights of two lines of one block, at most
@@ -68,10 +67,7 @@ def _slope(words: Pieces, runs: list[list[int]]) -> float:
     centres = (words.left + words.right) / 2  # which increase in a run; left edges may not
     along = centres[lasts] - centres[firsts]
     falls = words.middle[lasts] - words.middle[firsts]
-    slopes = falls / along
-    slope = weighted_median(slopes, along)
-    noise = weighted_median(np.abs(slopes - slope), along) / len(slopes) ** 0.5
-    return slope if abs(slope) > _SURE * noise else 0.0
+    return weighted_median(falls / along, along)
 
 
 def _regions(pieces: Pieces) -> list[np.ndarray]:
