@@ -13,6 +13,7 @@ from ocr_model.decoding.readings import Prediction
 from ocr_model.detection.boxes import find_words
 from ocr_model.detection.maps import Quads, TextDetector
 from ocr_model.detection.orientation import (
+    Rotation,
     UprightFrame,
     begin_upright,
     candidate_turns,
@@ -181,8 +182,9 @@ class PageReader:
             }
             if sure:
                 rotation = decide_rotation(sure)
-                is_plain = 0 in sure and rotation.confidence < _SURE_TURN
-                draft.frame = replace(draft.frame, rotation=0 if is_plain else rotation.degrees)
+                if 0 in sure and rotation.degrees and rotation.confidence < _SURE_TURN:
+                    rotation = Rotation(0, 1 - rotation.confidence)
+                draft.frame = replace(draft.frame, rotation=rotation.degrees)
                 draft.rotation_confidence = rotation.confidence
             draft.seconds["orient"] = (time.monotonic() - began) / len(drafts)
 
