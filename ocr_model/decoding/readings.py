@@ -42,6 +42,11 @@ class Prediction:
     """Why there is no reading: what is wrong with the image."""
 
 
+def sureness(prediction: Prediction) -> float:
+    """Return how sure a reading's characters are, on the average: by it, readings compare."""
+    return float(prediction.confidence ** (1 / (1 + len(prediction.text))))
+
+
 def to_predictions(readings: Readings, charset: Charset) -> list[Prediction]:
     """Turn class ids into texts, in the order of the batch."""
     class_ids = readings.class_ids.cpu().numpy()

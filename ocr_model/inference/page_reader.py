@@ -1,17 +1,20 @@
 """`PageReader`: whole images in, pages with words in reading order out."""
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from ocr_model.decoding.readings import Prediction
+from ocr_model.decoding.readings import Prediction, sureness
 from ocr_model.detection.boxes import find_words
-from ocr_model.detection.maps import Quads, TextDetector
+from ocr_model.detection.maps import AnyPixels, Quads, TextDetector
 from ocr_model.detection.orientation import (
     Rotation,
     UprightFrame,
@@ -36,7 +39,7 @@ from ocr_model.inference.reader_config import AS_USUAL, IN_THE_BOX, PageReaderCo
 from ocr_model.inference.recognizer import Recognizer
 from ocr_model.inference.structure import structure, words_of
 
-_BATCH_PIXELS = 30_000_000  # of pages that are in memory, and read, at a time
+_BATCH_PIXELS = 30_000_000  # pages are read together until they have so many
 _MOST_THREADS = 8
 _SURE_TURN = 0.9  # below, of pages that may be upright most are; few words often say otherwise
 
@@ -88,12 +91,11 @@ class PageReader:
         What cannot be read gives a page that says why in `error`. Of a document with several pages
         the first is read, and `warnings` says so.
         """
-        images = open_pages(image, self.config.documents)
-        first = next(images)
-        (page,) = self._read_group([first])
+        images = open_pages(image, self.config.documents.replace(max_pages=1))
+        (page,) = self._read_group([next(images)])
         if next(images, None) is None:
             return page
-        return replace(page, warnings=(*page.warnings, "more pages: use read_document"))
+        return replace(page, warnings=(*page.warnings, "more pages follow: use read_document"))
 
     def read_document(
         self, source: DocumentSource, documents: DocumentConfig | None = None
@@ -109,7 +111,13 @@ class PageReader:
         """Read any number of pictures as they come, in their order; crops share batches.
 
         Documents with several pages give as many.
+
+        Raises:
+            TypeError: `images` is one picture, not several.
         """
+        given: object = images  # a path is a sequence too, of characters
+        if isinstance(given, str | bytes | bytearray | memoryview | Path | Image.Image):
+            raise TypeError(f"read_all takes many images, got one {type(given).__name__}")
         opened = (open_pages(image, self.config.documents) for image in images)
         yield from self.read_images(chain.from_iterable(opened))
 
@@ -120,7 +128,7 @@ class PageReader:
 
     def _read_group(self, images: list[PageImage]) -> list[Page]:
         started = time.monotonic()
-        drafts = self._find([image for image in images if image.pixels is not None])
+        drafts = self._find([(i, i.pixels) for i in images if i.pixels is not None])
         self._orient(drafts)
         limit = self.config.max_seconds
         deadline = None if limit is None else started + limit * len(drafts)
@@ -128,11 +136,11 @@ class PageReader:
         pages = iter([self._composed(draft) for draft in drafts])
         return [_unread(image) if image.pixels is None else next(pages) for image in images]
 
-    def _find(self, images: list[PageImage]) -> list[_Draft]:
+    def _find(self, images: list[tuple[PageImage, AnyPixels]]) -> list[_Draft]:
         """Find the words of each page."""
-        pictures = [image.pixels for image in images if image.pixels is not None]
-        if not pictures:
+        if not images:
             return []
+        pictures = [pixels for _, pixels in images]
         boxes = self.config.boxes or self.detector.boxes
         began = time.monotonic()
         maps = self.detector.find(pictures)
@@ -141,7 +149,7 @@ class PageReader:
             found = list(pool.map(partial(find_words, config=boxes), maps))
         boxed = time.monotonic()
         drafts = []
-        for image, pixels, words in zip(images, pictures, found, strict=True):
+        for (image, pixels), words in zip(images, found, strict=True):
             frame = UprightFrame(0, 0.0, *pixels.shape[:2])
             draft = _Draft(image, pixels, words.quads, words.confidences, frame)
             draft.warnings += image.warnings
@@ -191,38 +199,45 @@ class PageReader:
     def _read_words(self, drafts: list[_Draft], deadline: float | None) -> None:
         """Read the words of all pages together; of several turns, the surest reading counts."""
         began = time.monotonic()
-        turned: list[tuple[_Draft, int, Crop]] = []
         for draft in drafts:
             draft.quads = begin_upright(draft.quads, draft.frame)
             draft.readings = [None] * len(draft.quads)
-            turned += [(draft, *crop) for crop in self._crops(draft)]
-        cut = time.monotonic()
-        readings = self.recognizer.read_all((crop for *_, crop in turned))
-        for (draft, word, _), reading in zip(turned, readings, strict=False):
+        under_way = deque[tuple[_Draft, int, Quads]]()
+        for reading in self.recognizer.read_all(self._crops(drafts, under_way, deadline)):
+            draft, word, quad = under_way.popleft()
             former = draft.readings[word]
-            if former is None or _sureness(reading) > _sureness(former):
-                draft.readings[word] = reading
-            if deadline is not None and time.monotonic() > deadline:
-                break
-        read = time.monotonic()
+            if former is None or sureness(reading) > sureness(former):
+                draft.readings[word], draft.quads[word] = reading, quad[0]
+        seconds = time.monotonic() - began
+        num_words = max(1, sum(len(draft.quads) for draft in drafts))
         for draft in drafts:
-            share = len(draft.quads) / max(1, sum(len(d.quads) for d in drafts))
-            draft.seconds |= {"crop": share * (cut - began), "recognise": share * (read - cut)}
+            draft.seconds["recognise"] = seconds * len(draft.quads) / num_words
             unread = draft.readings.count(None)
             if unread:
                 draft.warnings.append(f"max_seconds: {unread} words were found but not read")
 
-    def _crops(self, draft: _Draft) -> Iterator[tuple[int, Crop]]:
-        """Cut out each word as it may have to be turned, page by page to keep few in memory."""
-        turns = plausible_turns(draft.quads)
-        words = [word for word, plausible in enumerate(turns) for _ in plausible]
-        quads = [
-            turn_corners(draft.quads[word, None], turn)
-            for word, plausible in enumerate(turns)
-            for turn in plausible
-        ]
-        crops = self._cut(draft.pixels, np.concatenate([draft.quads[:0], *quads]))
-        yield from zip(words, crops, strict=True)
+    def _crops(
+        self,
+        drafts: list[_Draft],
+        under_way: deque[tuple[_Draft, int, Quads]],
+        deadline: float | None,
+    ) -> Iterator[Crop]:
+        """Cut words out, a page at a time, as they may have to be turned, until time is up.
+
+        `under_way` is told of which page and word each crop is, and how it lies.
+        """
+        for draft in drafts:
+            turned = [
+                (word, turn_corners(draft.quads[word, None], turn))
+                for word, turns in enumerate(plausible_turns(draft.quads))
+                for turn in turns
+            ]
+            quads = np.concatenate([draft.quads[:0], *(quad for _, quad in turned)])
+            for (word, quad), crop in zip(turned, self._cut(draft.pixels, quads), strict=True):
+                if deadline is not None and time.monotonic() > deadline:
+                    return
+                under_way.append((draft, word, quad))
+                yield crop
 
     def _composed(self, draft: _Draft) -> Page:
         began = time.monotonic()
@@ -236,16 +251,16 @@ class PageReader:
         blocks = structure(words, draft.frame)
         draft.seconds["order"] = time.monotonic() - began
         return Page(
-            draft.frame.width,
-            draft.frame.height,
-            blocks,
-            draft.image.number,
-            draft.image.source,
-            draft.frame.rotation,
-            draft.rotation_confidence,
-            draft.frame.skew,
-            draft.seconds,
-            tuple(draft.warnings),
+            width=draft.frame.width,
+            height=draft.frame.height,
+            blocks=blocks,
+            number=draft.image.number,
+            source=draft.image.source,
+            rotation=draft.frame.rotation,
+            rotation_confidence=draft.rotation_confidence,
+            skew=draft.frame.skew,
+            seconds=draft.seconds,
+            warnings=tuple(draft.warnings),
         )
 
 
@@ -271,7 +286,3 @@ def _unread(image: PageImage) -> Page:
 def _told(reading: Prediction) -> float:
     """Return how much a probe says for its turn: one sure letter says little."""
     return reading.confidence * len(reading.text)
-
-
-def _sureness(reading: Prediction) -> float:
-    return float(reading.confidence ** (1 / (1 + len(reading.text))))

@@ -20,7 +20,7 @@ from ocr_model.bundle import Bundle
 from ocr_model.charset import normalize
 from ocr_model.decoding.lexicon import Lexicon, Trie
 from ocr_model.decoding.options import DecodeOptions
-from ocr_model.decoding.readings import Prediction, Readings, to_predictions
+from ocr_model.decoding.readings import Prediction, Readings, sureness, to_predictions
 from ocr_model.devices import Precision
 from ocr_model.errors import ConfigError
 from ocr_model.exports import Kind
@@ -252,7 +252,7 @@ def _read_view(view: View, readings: Iterator[Prediction]) -> Prediction:
 
 def _surest(predictions: list[Prediction]) -> Prediction:
     """Return the reading whose characters are the surest, on the average; the first of equals."""
-    return max(predictions, key=lambda p: p.confidence ** (1 / (1 + len(p.text))))
+    return max(predictions, key=sureness)
 
 
 def _pad(

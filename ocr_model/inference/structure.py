@@ -16,8 +16,8 @@ from ocr_model.inference.pages import Block, Line, Quad, Word
 def words_of(quad: Float32[np.ndarray, "4 2"], reading: Prediction, found: float) -> Iterator[Word]:
     """Give what was read in one box, a word for each run of characters between spaces.
 
-    Where in the box a word ends is estimated by its share of the characters. Its confidence is the
-    box's, shared out by the characters', so that the words' product is that of the reading.
+    Where in the box a word ends is estimated by its share of the characters. Where there are
+    several, the confidence of each is the product of its characters'.
     """
     text, starts = reading.text, [0]
     for place, character in enumerate(text):
