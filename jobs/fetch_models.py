@@ -16,7 +16,8 @@ def main() -> None:
         path = fetch_craft(config)
     except OCRError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    print(f"Weights: {path}\nUse:     --set detector.name=craft detector.weights='{path.parent}'")
+    settings = f"reader.detector.name=craft reader.detector.weights='{path.parent}'"
+    print(f"Weights: {path}\nUse:     --set {settings}")
 
 
 if __name__ == "__main__":

@@ -109,10 +109,12 @@ def truth_of_real(page: RealPage) -> PageTruth:
 
 
 def fingerprint(pages: list[RealPage]) -> int:
-    """Return a number that changes when other pages are there."""
+    """Return a number that changes when other pages are there, or with other labels."""
     digest = 0
     for page in pages:
-        digest = crc32(page.image, crc32(page.key.encode(), digest))
+        told = [page.key.encode(), page.image, "\n".join(page.texts).encode()]
+        for part in [*told, *(quad.tobytes() for quad in page.quads)]:
+            digest = crc32(part, digest)
     return digest
 
 

@@ -92,6 +92,8 @@ def _cut(pixels: Pixels, quad: Quad, margin: float) -> np.ndarray | None:
     width, height = float(np.linalg.norm(across)), float(np.linalg.norm(down))
     if min(width, height) < _LOWEST or not np.isfinite(width + height):
         return None
+    if max(width, height) > sum(pixels.shape[:2]):  # longer than the page's diagonal
+        return None
     reach = margin * height
     out = across * (reach / width)
     up = down * margin

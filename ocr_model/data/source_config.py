@@ -36,6 +36,11 @@ class SourceConfig(Config, ABC):
     seed: NonNegativeInt = 0
     """Decides which rows `limit` keeps (and what `synthetic` draws)."""
 
+    def given(self) -> dict[str, object]:
+        """Return the kind and what was set, as YAML has it."""
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        return {"source": self.model_dump(include={"source"})["source"], **values}
+
     @property
     def alphabet(self) -> str:
         """Characters that labels may have beyond those of the first epoch's."""

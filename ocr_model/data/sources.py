@@ -196,7 +196,17 @@ class MixtureSource(SourceConfig):
             for name in ("limit", "validation_limit"):
                 if getattr(part, name) != fields[name].default:
                     raise ValueError(f"{name} is a setting of the whole mixture, not of its parts")
+            own = getattr(part, "validation_path", None) or getattr(part, "validation_split", None)
+            if own is not None and self.sets_rows_apart:
+                raise ValueError(
+                    f"another part sets rows apart by validation_fraction: validation on {own} has "
+                    "no effect"
+                )
         return self
+
+    def given(self) -> dict[str, object]:
+        """Return the kinds and what was set, of each part too."""
+        return super().given() | {"parts": [part.given() for part in self.parts]}
 
     @property
     def alphabet(self) -> str:

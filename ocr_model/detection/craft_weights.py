@@ -16,7 +16,8 @@ from ocr_model.errors import BundleError
 
 _WAYS_OUT = (
     "Run jobs/fetch_models.py on a machine with a network and give its folder as "
-    "detector.weights=PATH, or choose the detector that needs no download: detector.name=compact"
+    "reader.detector.weights=PATH, or choose the detector that needs no download: "
+    "reader.detector.name=compact"
 )
 _DOWNLOAD_FAULTS = (
     OSError,  # no network, no such address, no space

@@ -1,8 +1,6 @@
 """What jobs/export.py says."""
 
-import json
-import shlex
-
+from ocr_model.commands import job_command
 from ocr_model.exporting.checking import Figures
 from ocr_model.exporting.config import ExportConfig
 from ocr_model.exports import ExportKind
@@ -23,17 +21,11 @@ def evaluate_command(config: ExportConfig) -> str:
     """Return the command that scores the last kind on the words that it was checked on, or more."""
     data = config.data
     settings: dict[str, object] = {"model": config.model, "kind": config.kinds[-1]}
-    limits = {"limit", "validation_limit"}
-    given = data.model_dump(mode="json", exclude_defaults=True, exclude=limits)
-    settings |= {f"data.{name}": value for name, value in {"source": data.source, **given}.items()}
+    given = {name: value for name, value in data.given().items() if "limit" not in name}
+    settings |= {f"data.{name}": value for name, value in given.items()}
     if data.sets_rows_apart:
         settings["subset"] = "validation"
-    texts = (f"{name}={_as_yaml(value)}" for name, value in settings.items())
-    return shlex.join(["uv", "run", "jobs/evaluate.py", "--set", *texts])
-
-
-def _as_yaml(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return job_command("evaluate.py", settings)
 
 
 def _percent(figures: dict[str, int | float]) -> str:

@@ -14,6 +14,7 @@ from ocr_model.exports import HALF_FILE, ExportKind, halve, read_weights, serial
 from ocr_model.inference.recognizer import Recognizer
 from ocr_model.inference.runtimes import Runtime, TorchRuntime
 from ocr_model.storage import Folder
+from ocr_model.weights import find_model
 
 _CALIBRATION_BATCH = 16
 
@@ -36,7 +37,7 @@ def export(
         ConfigError: A kind cannot be made of this model, or needs what is not installed.
         ExportError: A kind does not read as the original does; the kinds before it were kept.
     """
-    folder = Path(config.model).expanduser()
+    folder = find_model(config.model)
     bundle = load_bundle(folder)
     words = choose_words(config, bundle.info.normalization)
     files = _make(config, folder, bundle, words)

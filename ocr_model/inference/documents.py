@@ -102,7 +102,8 @@ def open_pages(source: DocumentSource, config: DocumentConfig | None = None) -> 
         yield from _chosen_pages(_open_given(source, config), "", config)
         return
     path = Path(source)
-    files = list_documents(path) if path.is_dir() else [path]
+    is_folder = os.path.isdir(path)  # noqa: PTH112  # never raises
+    files = list_documents(path) if is_folder else [path]
     if not files:
         yield PageImage(None, 1, str(path), f"empty: a folder without {', '.join(SUFFIXES)}")
     for file in files:
@@ -120,7 +121,7 @@ def list_documents(folder: Path) -> list[Path]:
         for path in found
         if path.suffix.lower() in SUFFIXES
         and not any(part.startswith(".") for part in path.parts)
-        and (folder / path).is_file()
+        and os.path.isfile(folder / path)  # noqa: PTH113  # never raises
     ]
     return [folder / path for path in sorted(documents, key=_natural_key)]
 
@@ -259,7 +260,7 @@ def _password(config: DocumentConfig) -> str | None:
     if not name:
         return None
     if name not in os.environ:
-        raise ConfigError(f"password_variable: there is no environment variable {name!r}; set it")
+        raise ConfigError(f"documents.password_variable: there is no environment variable {name!r}")
     return os.environ[name]
 
 

@@ -141,7 +141,9 @@ class PageReader:
         if not images:
             return []
         pictures = [pixels for _, pixels in images]
-        boxes = self.config.boxes or self.detector.boxes
+        boxes = self.detector.boxes
+        if self.config.boxes is not None:
+            boxes = boxes.replace(**self.config.boxes.model_dump(exclude_unset=True))
         began = time.monotonic()
         maps = self.detector.find(pictures)
         detected = time.monotonic()

@@ -51,7 +51,7 @@ def _opened(data: bytes | Path, password: str | None) -> Iterator[tuple[Any, int
             document = pdfium.PdfDocument(data, password=password)
         except pdfium.PdfiumError as error:
             if error.err_code in _LOCKED:
-                detail = "the password is wrong" if password else "set password_variable"
+                detail = "the password is wrong" if password else "set documents.password_variable"
                 raise ImageError("encrypted", detail) from error
             raise ImageError("undecodable", str(error)) from error
     try:

@@ -31,7 +31,7 @@ class ReadingConfig(Config):
 
     documents: DocumentConfig = DocumentConfig()
     boxes: BoxConfig | None = None
-    """Thresholds of the detector's maps; null: those that it came with."""
+    """Thresholds of the detector's maps; those that are not given are the detector's own."""
     crops: RectifyConfig = RectifyConfig()
     orientation: Literal["any", "upright"] = "any"
     """any: pages that lie on a side or upside down are read too, which costs the reading of some

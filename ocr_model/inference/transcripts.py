@@ -69,8 +69,9 @@ def transcribe(config: TranscribeConfig) -> Iterator[Transcript]:
     for name, pages in groupby(reader.read_document(source), key=lambda page: page.source):
         document = tuple(pages)
         relative = Path(name).relative_to(source) if source.is_dir() else Path(Path(name).name)
-        files = () if folder is None else tuple(_write(config, folder / relative, document))
-        yield Transcript(name, document, files)
+        is_empty = not relative.name  # a folder without documents, which a page says
+        written = () if folder is None or is_empty else _write(config, folder / relative, document)
+        yield Transcript(name, document, tuple(written))
 
 
 def count_documents(config: TranscribeConfig) -> int:

@@ -13,9 +13,9 @@ class TranscriptConsole(ProgressConsole):
     """Prints texts on the standard output; faults, files and the sum on the error stream."""
 
     def __init__(self, config: TranscribeConfig) -> None:
-        console = Console(stderr=True, highlight=False)
+        console = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
         super().__init__(console, "reading", TimeRemainingColumn())
-        self._texts = Console(highlight=False, markup=False, soft_wrap=True)
+        self._texts = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._num_documents = count_documents(config)
         self._began = time.monotonic()
         self._num_words = self.num_read = self._num_unread = 0

@@ -86,8 +86,9 @@ class LoopConfig(Config):
     """The loop, whatever it trains."""
 
     start_from: str | None = None
-    """A bundle to begin with, in a folder that all workers see: its weights, for a model of its
-    architecture, and its charset, for data with no other characters. null: random weights."""
+    """A bundle to begin with, in a folder that all workers see, or one in the box: its weights, for
+    a model of its architecture, and a recogniser's charset, for data with no other characters.
+    null: random weights."""
     epochs: PositiveInt = 6
     max_minutes: PositiveFloat | None = None
     """Fit the run into so many minutes of training: the number of steps is cut to what the

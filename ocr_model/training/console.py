@@ -1,13 +1,11 @@
 """A run on the terminal: a bar while it trains, a line per epoch."""
 
-import json
-import shlex
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.progress import TimeRemainingColumn
 
+from ocr_model.commands import job_command
 from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.progress import ProgressConsole
 from ocr_model.training.config import TrainConfig
@@ -40,15 +38,15 @@ def evaluate_command(config: TrainConfig, bundle: str) -> str:
     """Return the command that scores a run's bundle: on new rendered words, or on its own data."""
     data = config.data
     settings: dict[str, object] = {"model": bundle, "data.source": data.source}
-    given = data.model_dump(mode="json", exclude_defaults=True, exclude={"source", "limit"})
+    given = data.given()
+    given.pop("limit", None)
     if isinstance(data, SyntheticSource):
         given |= {"seed": data.seed + 1}
         given.pop("validation_limit", None)  # all of the new words are read
     else:
         settings["subset"] = "validation"
     settings |= {f"data.{name}": value for name, value in given.items()}
-    texts = (f"{name}={_as_yaml(value)}" for name, value in settings.items())
-    return shlex.join(["uv", "run", "jobs/evaluate.py", "--set", *texts])
+    return job_command("evaluate.py", settings)
 
 
 def describe_boxes(metrics: dict[str, float]) -> str:
@@ -58,16 +56,6 @@ def describe_boxes(metrics: dict[str, float]) -> str:
         f"precision {metrics['precision']:.1%}, recall {metrics['recall']:.1%}, "
         f"H-mean {metrics['hmean']:.1%} at IoU 0.5"
     )
-
-
-def _as_yaml(value: object) -> str:
-    """Return what an override must say to mean `value`."""
-    quoted = json.dumps(value, ensure_ascii=False)
-    try:
-        is_plain = isinstance(value, str) and yaml.safe_load(value) == value
-    except yaml.YAMLError:
-        return quoted
-    return str(value) if is_plain else quoted
 
 
 class TrainingConsole(ProgressConsole):

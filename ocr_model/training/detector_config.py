@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from ocr_model.config import Config
 from ocr_model.data.page_loading import PageDataConfig
@@ -15,7 +15,7 @@ from ocr_model.training.config import LoopConfig, OptimizerConfig, RunConfig, Sc
 class DetectorOptimizerConfig(OptimizerConfig):
     """As a recogniser's, with another peak."""
 
-    learning_rate: float = 2e-3
+    learning_rate: PositiveFloat = 2e-3
     """Peak, for the given batch size."""
 
 
@@ -27,8 +27,6 @@ class DetectorTrainingConfig(LoopConfig):
     """Crops per optimiser step, of all workers together."""
     monitor: Literal["hmean", "recall", "precision"] = "hmean"
     """What decides which epoch was best."""
-    start_from: str | None = None
-    """Folder of a detector whose weights the run begins with; null: random ones."""
 
 
 class DetectorTrainConfig(Config):

@@ -16,8 +16,9 @@ def embedded_names() -> list[str]:
 def find_model(name: str | Path) -> Path:
     """Return the folder of a model in the box by its name, or else of the model at that path.
 
-    A folder of one's own that is called as a model in the box is `./compact`.
+    A `Path` is never a name, so a folder of one's own that is called so is `Path("compact")`, or
+    `./compact`.
     """
-    if str(name) in embedded_names():
+    if isinstance(name, str) and name in embedded_names():
         return _FOLDER / name
     return Path(name).expanduser()

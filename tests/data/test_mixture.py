@@ -1,3 +1,4 @@
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,11 +6,14 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from ocr_model.config import load_config
 from ocr_model.data.index import index_dataset, index_for_evaluation
 from ocr_model.data.labels import TextConfig
 from ocr_model.data.loading import LocalData
 from ocr_model.data.sources import MixtureSource, ParquetSource
+from ocr_model.inference.evaluation import EvaluateConfig
 from ocr_model.training.config import TrainConfig
+from ocr_model.training.console import evaluate_command
 
 NUM_REAL, NUM_RENDERED = 40, 30
 RENDERED = {
@@ -99,4 +103,24 @@ def test_rendered_words_are_not_repeated_but_drawn(real: Path) -> None:
     with pytest.raises(ValidationError, match="raise num_words"):
         MixtureSource.model_validate(
             {"source": "mixture", "parts": [{**RENDERED, "repeats": 2}, RENDERED]}
+        )
+
+
+def test_the_command_that_scores_a_mixture_can_be_pasted(real: Path) -> None:
+    mixture = _mixture(real, repeats=3, validation_fraction=0.25)
+    config = TrainConfig.model_validate({"data": mixture.model_dump(), "text": {"max_chars": 20}})
+    words = shlex.split(evaluate_command(config, "compact"))
+    told = load_config(EvaluateConfig, overrides=words[words.index("--set") + 1 :])
+    assert told.data == mixture
+    assert told.subset == "validation"
+
+
+def test_validation_that_another_part_makes_vain_is_refused(real: Path) -> None:
+    own = {"source": "parquet", "path": str(real), "validation_path": str(real)}
+    with pytest.raises(ValidationError, match="has no effect"):
+        MixtureSource.model_validate(
+            {
+                "source": "mixture",
+                "parts": [own, {"source": "parquet", "path": "x", "validation_fraction": 0.1}],
+            }
         )

@@ -231,5 +231,5 @@ def test_absent_weights_say_what_to_do(tmp_path: Path) -> None:
         with pytest.raises(BundleError, match="there are no weights of CRAFT at") as caught:
             CraftDetector.load(CraftConfig(weights=str(weights)))
         assert "jobs/fetch_models.py" in str(caught.value)
-        assert "detector.weights=PATH" in str(caught.value)
-        assert "detector.name=compact" in str(caught.value)
+        assert "reader.detector.weights=PATH" in str(caught.value)
+        assert "reader.detector.name=compact" in str(caught.value)

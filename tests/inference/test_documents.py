@@ -319,7 +319,7 @@ def _rc4(key: bytes, data: bytes) -> bytes:
 
 def test_an_encrypted_pdf_is_read_with_its_password_only(monkeypatch: pytest.MonkeyPatch) -> None:
     data = _encrypted(b"secret")
-    assert _only(data).error == "encrypted: set password_variable"
+    assert _only(data).error == "encrypted: set documents.password_variable"
     monkeypatch.setenv("PDF_PASSWORD", "wrong")
     assert _only(data, password_variable="PDF_PASSWORD").error == "encrypted: the password is wrong"
     monkeypatch.setenv("PDF_PASSWORD", "secret")

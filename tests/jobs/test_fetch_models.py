@@ -46,7 +46,7 @@ def test_weights_are_fetched_once(fetch: Callable[..., str], tmp_path: Path) -> 
     archive, folder = _archive(tmp_path / "host"), tmp_path / "models" / "ocr"
     settings = f"folder={folder}", f"url={archive.as_uri()}", MD5
     printed = fetch(*settings)
-    assert f"detector.weights='{folder}'" in printed
+    assert f"reader.detector.weights='{folder}'" in printed
     assert find_craft(str(folder)).read_bytes() == CONTENT
     assert [path.name for path in folder.iterdir()] == [FILE]
     archive.unlink()
@@ -74,7 +74,7 @@ def test_without_a_network_the_job_says_what_to_do_and_keeps_what_is_there(
         said = _refused(fetch, f"folder={tmp_path}", f"url={url}")
         assert said.startswith("BundleError: CRAFT's weights are not at")
         assert f"cannot be had from {url}" in said
-        assert "detector.name=compact" in said
+        assert "reader.detector.name=compact" in said
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
     assert (tmp_path / FILE).read_bytes() == b"former"
 

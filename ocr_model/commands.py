@@ -1,0 +1,22 @@
+"""Commands that are told to a user, to be pasted into a shell."""
+
+import json
+import shlex
+from collections.abc import Mapping
+
+import yaml
+
+
+def job_command(job: str, settings: Mapping[str, object]) -> str:
+    """Return `uv run jobs/<job> --set ...`; what YAML would take for something else is quoted."""
+    texts = [f"{name}={_as_yaml(value)}" for name, value in settings.items()]
+    return shlex.join(["uv", "run", f"jobs/{job}", "--set", *texts])
+
+
+def _as_yaml(value: object) -> str:
+    quoted = json.dumps(value, ensure_ascii=False)
+    try:
+        is_plain = isinstance(value, str) and yaml.safe_load(value) == value
+    except yaml.YAMLError:
+        return quoted
+    return str(value) if is_plain else quoted
