@@ -43,12 +43,14 @@ def test_rendered_words_that_it_has_never_seen_are_read(name: str) -> None:
     assert np.mean(right) > 0.6
 
 
-def test_a_rendered_page_is_read_out_of_the_box() -> None:
+@pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
+def test_a_rendered_page_is_read_out_of_the_box_however_it_lies(quarter_turns: int) -> None:
     shares = KindShares(paragraph=1, form=0, receipt=0, table=0, scene=0)
     page = render_page(PageConfig(kinds=shares), 2_000_000, 1, is_validation=True)
     wanted = Counter(word.text for word in page.words)
-    found = Counter(PageReader.load().read(page.pixels).text.split())
-    assert (wanted & found).total() > 0.6 * wanted.total()
+    read = PageReader.load().read(np.ascontiguousarray(np.rot90(page.pixels, quarter_turns)))
+    assert read.rotation == 90 * quarter_turns
+    assert (wanted & Counter(read.text.split())).total() > 0.6 * wanted.total()
 
 
 def test_a_flipped_byte_is_an_error(tmp_path: Path) -> None:

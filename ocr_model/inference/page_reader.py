@@ -41,6 +41,7 @@ from ocr_model.inference.structure import structure, words_of
 
 _BATCH_PIXELS = 30_000_000  # pages are read together until they have so many
 _MOST_THREADS = 8
+_SURE_SLOPE = 0.5  # below, words run in all directions, and none is the page's
 _SURE_TURN = 0.9  # below, of pages that may be upright most are; few words often say otherwise
 
 
@@ -176,7 +177,8 @@ class PageReader:
         slopes = [measure_slope(draft.quads) for draft in drafts]
         probes: list[tuple[_Draft, int, list[Crop]]] = []
         for draft, slope in zip(drafts, slopes, strict=True):
-            draft.frame = replace(draft.frame, skew=slope.skew)
+            if slope.confidence >= _SURE_SLOPE:
+                draft.frame = replace(draft.frame, skew=slope.skew)
             if self.config.orientation == "upright":
                 continue
             chosen = draft.quads[choose_probes(draft.quads)]

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -86,6 +87,14 @@ def test_pages_read_together_are_read_as_each_alone(reader: Callable[..., PageRe
     pages = [_page(), _page(PLACES[:2]), np.full((60, 80, 3), 255, np.uint8), _page(PLACES[1:4])]
     together = list(reader(pages_at_a_time=3).read_all(pages))
     assert [_told(page) for page in together] == [_told(reader().read(page)) for page in pages]
+
+
+def test_threads_may_share_a_reader(reader: Callable[..., PageReader]) -> None:
+    shared = reader()
+    pages = [_page(PLACES[:number]) for number in range(1, 6)] * 3
+    with ThreadPoolExecutor(8) as pool:
+        told = [_told(page) for page in pool.map(shared.read, pages)]
+    assert told == [_told(shared.read(page)) for page in pages]
 
 
 def test_any_form_of_a_picture_gives_the_same_page(
