@@ -71,8 +71,7 @@ def load_config(
             values[name] = {}  # a section of which all lines are comments
     assignments = [_parse(override) for override in overrides]
     for keys, value in assignments:  # before any is made: only what the file said is dropped
-        if len(keys) == 2 and _is_other_kind(cls, values, keys[0], keys[1], value):
-            values[keys[0]] = {}
+        _forget_other_kind(cls, values, keys, value)
     for keys, value in assignments:
         _assign(values, keys, value)
     try:
@@ -261,15 +260,21 @@ def _section_over_default(field: FieldInfo, default: object, given: dict[str, An
     return _over_defaults(kinds[0], known if type(known) is kinds[0] else None, given)
 
 
-def _is_other_kind(
-    cls: type[Config], values: dict[str, Any], section: str, key: str, value: object
-) -> bool:
-    field = cls.model_fields.get(section)
-    given = values.get(section)
-    if field is None or field.discriminator != key or not isinstance(given, dict):
-        return False
-    default = value if field.is_required() else getattr(field.get_default(), key)
-    return bool(given.get(key, default) != value)
+def _forget_other_kind(
+    cls: type[Config], values: dict[str, Any], keys: list[str], value: object
+) -> None:
+    """Empty the section whose kind is set to another: what it says is of the former."""
+    name, *inner = keys
+    field, given = cls.model_fields.get(name), values.get(name)
+    if field is None or not isinstance(given, dict) or not inner:
+        return
+    kinds = _config_classes(field)
+    if inner == [field.discriminator]:
+        default = value if field.is_required() else getattr(field.get_default(), inner[0])
+        if given.get(inner[0], default) != value:
+            values[name] = {}
+    elif len(kinds) == 1:
+        _forget_other_kind(kinds[0], given, inner, value)
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: object) -> None:

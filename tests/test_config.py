@@ -216,6 +216,12 @@ def test_another_kind_drops_what_the_file_said_about_the_former(
     assert drawing == Drawing(title="file", shape=Circle(radius=3.0))
 
 
+def test_another_kind_of_an_inner_section_drops_what_the_file_said_too(tmp_path: Path) -> None:
+    path = _write(tmp_path, "drawing:\n  title: file\n  shape: {side: 3}\n")
+    house = load_config(House, path, ["drawing.shape.kind=circle"])
+    assert house.drawing == Drawing(title="file", shape=Circle(), paint=GREEN)
+
+
 def test_another_kind_keeps_overrides_that_stand_before_it(tmp_path: Path) -> None:
     path = _write(tmp_path, "shape:\n  kind: square\n  side: 5\n")
     drawing = load_config(Drawing, path, ["shape.radius=3", "shape.kind=circle"])
