@@ -327,7 +327,7 @@ def test_an_encrypted_pdf_is_read_with_its_password_only(monkeypatch: pytest.Mon
 
 
 def test_a_password_that_is_not_there_is_a_wrong_setting() -> None:
-    with pytest.raises(ConfigError, match="no environment variable 'NOT_THERE'; set it"):
+    with pytest.raises(ConfigError, match="no environment variable 'NOT_THERE'"):
         _only(_encrypted(b"secret"), password_variable="NOT_THERE")
 
 
