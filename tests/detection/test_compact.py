@@ -17,7 +17,7 @@ from ocr_model.errors import BundleError, ConfigError
 from ocr_model.model_folder import MODEL_FILE, WEIGHTS_FILE
 
 SMALL = CompactNetworkConfig(channels=(16, 16, 32, 32), num_blocks=(1, 1, 1, 1))
-BOUND = CompactDetectorConfig(max_side_pixels=128)
+BOUND = CompactDetectorConfig(max_side_pixels=128, magnification=1)
 
 
 @pytest.fixture(scope="module")
