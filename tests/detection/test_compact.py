@@ -91,7 +91,7 @@ def test_small_images_are_magnified_up_to_the_bound(network: CompactNetwork) -> 
 def test_a_batch_is_as_large_as_the_bound_on_pixels_allows(network: CompactNetwork) -> None:
     images = [_picture(64, 64, seed=seed) for seed in range(5)]
     all_at_once = _detector(network).find(images)
-    settings = CompactDetectorConfig(max_side_pixels=128, batch_pixels=1)
+    settings = CompactDetectorConfig(max_side_pixels=128, magnification=1, batch_pixels=1)
     for one, other in zip(all_at_once, _detector(network, settings).find(images), strict=True):
         np.testing.assert_allclose(one.region, other.region, atol=1e-5)
 
