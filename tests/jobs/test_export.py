@@ -31,7 +31,9 @@ def bundle(bundle_path: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def words(write_words: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    texts = [f"{first}{second}{third}" for first in "abc" for second in "xyz" for third in "123456"]
+    texts = [
+        f"{first}{second}{third}" for first in "abc" for second in "xyz" for third in "123456789"
+    ]
     return write_words(tmp_path_factory.mktemp("words") / "words.parquet", texts)
 
 
@@ -53,7 +55,7 @@ def test_the_job_makes_all_kinds_and_says_how_they_read(
     export: Callable[..., str], bundle: Path, words: Path
 ) -> None:
     printed = export(
-        f"model={bundle}", "data.source=parquet", f"data.path={words}", "calibration_words=20",
+        f"model={bundle}", "data.source=parquet", f"data.path={words}", "calibration_words=40",
         "max_points_lost=100",
     )  # fmt: skip
     assert "100.0% read the same" in printed
@@ -62,12 +64,12 @@ def test_the_job_makes_all_kinds_and_says_how_they_read(
     for kind in ("onnx", "int8", "half"):
         said = json.loads((bundle / kind / "export.json").read_text())
         assert {"word_accuracy_exact", "ece", "words_per_second"} <= said["figures"]["after"].keys()
-        assert said["figures"]["development_words"] == 34
+        assert said["figures"]["development_words"] == 41
         assert len(Recognizer.load(bundle, kind=kind).read([np.zeros((9, 9, 3), np.uint8)])) == 1
     assert said["figures"]["calibration_words"] is None
     command = shlex.split(printed.splitlines()[-1].removeprefix("Next:"))
     scored = evaluate(load_config(EvaluateConfig, None, command[4:]))
-    assert scored["num_words"] == 54
+    assert scored["num_words"] == 81
     sizes = [sum(p.stat().st_size for p in (bundle / kind).iterdir()) for kind in ("onnx", "int8")]
     assert sizes[1] < 0.5 * sizes[0]
 
@@ -156,7 +158,7 @@ def test_no_word_that_int8_is_calibrated_on_judges_it(
     if num_calibration == 5:
         assert len(calibration) == 5
     else:
-        assert len(calibration | development) == 54
+        assert len(calibration | development) == 81
 
 
 def test_one_word_cannot_be_divided(write_words: Callable[..., Path], tmp_path: Path) -> None:
