@@ -92,7 +92,7 @@ def load_bundle(path: str | Path) -> Bundle:
             program; or the weights are of another architecture (the differences are named).
     """
     folder = find_model(path)
-    values = read_description(folder)
+    values = _read_recognizers(folder)
     info = understood(BundleInfo, folder, values)
     weights = read_weights(folder, info.weights_bytes, info.weights_sha256)
     return _build(folder, values, info, weights, WEIGHTS_FILE)
@@ -109,7 +109,7 @@ def build_bundle(folder: Path, weights: bytes, name: str) -> Bundle:
     Raises:
         BundleError: The description and the weights are not of one another.
     """
-    values = read_description(folder)
+    values = _read_recognizers(folder)
     return _build(folder, values, understood(BundleInfo, folder, values), weights, name)
 
 
@@ -128,6 +128,13 @@ def _build(
     return Bundle(info, model, charset)
 
 
+def _read_recognizers(folder: Path) -> dict[str, Any]:
+    values = read_description(folder)
+    if "boxes" in values:
+        raise BundleError(f"{folder} is a detector; a recogniser's folder is expected here")
+    return values
+
+
 def read_bundle_info(folder: str | Path) -> BundleInfo:
     """Read `model.json` only.
 
@@ -135,7 +142,7 @@ def read_bundle_info(folder: str | Path) -> BundleInfo:
         BundleError: It is missing or not understood.
     """
     folder = find_model(folder)
-    return understood(BundleInfo, folder, read_description(folder))
+    return understood(BundleInfo, folder, _read_recognizers(folder))
 
 
 def read_facts_sha256(folder: str | Path) -> str:

@@ -62,6 +62,11 @@ def test_a_flipped_byte_is_an_error(tmp_path: Path) -> None:
         Recognizer.load(folder)
 
 
+def test_a_detector_is_no_recogniser() -> None:
+    with pytest.raises(BundleError, match="is a detector"):
+        Recognizer.load(DETECTOR)
+
+
 def test_a_folder_of_ones_own_is_found_by_its_path(tmp_path: Path) -> None:
     assert find_model(tmp_path) == tmp_path
     assert find_model("./compact") == Path("./compact")
