@@ -59,6 +59,9 @@ def draw_curves(history: Sequence[dict[str, float]]) -> bytes:
         axes.grid(alpha=0.3)
         if axes.get_lines():
             axes.legend()
+        else:  # detectors have no error rates
+            axes.set_axis_off()
+            axes.set_title("")
         if title in ("accuracy", "error rate"):
             axes.set_ylim(bottom=0)
     return _png(figure)
