@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, Field, NonNegativeInt, PositiveFloat
+from pydantic import NonNegativeInt, PositiveFloat
 
 from ocr_model.charset import Charset, Normalization
-from ocr_model.config import Config
 from ocr_model.errors import BundleError
 from ocr_model.image import ImageGeometry
 from ocr_model.model_folder import (
-    FORMAT,
     MODEL_FILE,
     WEIGHTS_FILE,
+    ModelInfo,
     facts_sha256,
     load_weights,
     read_description,
@@ -26,7 +25,7 @@ from ocr_model.model_folder import (
     understood,
 )
 from ocr_model.models import ModelConfig, build_model
-from ocr_model.models.interface import PIXEL_MEAN, PIXEL_STD, RecognizerModel
+from ocr_model.models.interface import RecognizerModel
 from ocr_model.weights import find_model
 
 _READING_FACTS = (
@@ -41,13 +40,9 @@ _READING_FACTS = (
 """What decides how weights of the same shapes read; the weights file has its hash."""
 
 
-class BundleInfo(Config):
-    """What `model.json` says."""
+class BundleInfo(ModelInfo):
+    """What `model.json` says of a recogniser."""
 
-    model_config = ConfigDict(allow_inf_nan=True)  # metrics are what they are
-
-    format: NonNegativeInt = FORMAT
-    """Version of the folder's layout."""
     model: ModelConfig
     charset: str
     """The vocabulary's characters, in the order of their class ids."""
@@ -55,18 +50,8 @@ class BundleInfo(Config):
     """Policy of the training labels; the model writes no other characters."""
     geometry: ImageGeometry
     max_chars: NonNegativeInt
-    pixel_mean: tuple[float, float, float] = PIXEL_MEAN
-    """RGB, of pixels in [0, 1]."""
-    pixel_std: tuple[float, float, float] = PIXEL_STD
     temperature: PositiveFloat = 1.0
     """What logits are divided by, so that confidences are probabilities on the validation part."""
-    metrics: dict[str, float] = Field(default_factory=dict)
-    """On the validation part, at the epoch that was kept."""
-    provenance: dict[str, Any] = Field(default_factory=dict)
-    """The training run's settings and what was in its data."""
-    versions: dict[str, str] = Field(default_factory=dict)
-    weights_bytes: NonNegativeInt = 0
-    weights_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,8 +101,7 @@ def build_bundle(folder: Path, weights: bytes, name: str) -> Bundle:
 def _build(
     folder: Path, values: dict[str, Any], info: BundleInfo, weights: bytes, name: str
 ) -> Bundle:
-    if (info.pixel_mean, info.pixel_std) != (PIXEL_MEAN, PIXEL_STD):
-        raise BundleError(f"{folder / MODEL_FILE}: no model here normalises pixels in that way")
+    info.require_own_pixels(folder)
     try:
         charset = Charset(info.charset)
         unpretrained = info.model.replace(pretrained=None)  # the weights are here already

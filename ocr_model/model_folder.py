@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from pydantic import ValidationError
+from pydantic import ConfigDict, Field, NonNegativeInt, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -19,6 +19,7 @@ from torch import nn
 
 from ocr_model.config import Config, explain
 from ocr_model.errors import BundleError
+from ocr_model.models.interface import PIXEL_MEAN, PIXEL_STD
 
 WEIGHTS_FILE = "weights.safetensors"
 MODEL_FILE = "model.json"
@@ -28,6 +29,34 @@ FORMAT = 1
 _FACTS_KEY = "reading_facts_sha256"
 
 Info = TypeVar("Info", bound=Config)
+
+
+class ModelInfo(Config):
+    """What `model.json` says of any model."""
+
+    model_config = ConfigDict(allow_inf_nan=True)  # metrics are what they are
+
+    format: NonNegativeInt = FORMAT
+    """Version of the folder's layout."""
+    pixel_mean: tuple[float, float, float] = PIXEL_MEAN
+    """RGB, of pixels in [0, 1]."""
+    pixel_std: tuple[float, float, float] = PIXEL_STD
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """On the validation part, at the epoch that was kept."""
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    """The training run's settings and what was in its data."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    weights_bytes: NonNegativeInt = 0
+    weights_sha256: str = ""
+
+    def require_own_pixels(self, folder: Path) -> None:
+        """Refuse pixels that are normalised in another way than all models here do.
+
+        Raises:
+            BundleError: They are.
+        """
+        if (self.pixel_mean, self.pixel_std) != (PIXEL_MEAN, PIXEL_STD):
+            raise BundleError(f"{folder / MODEL_FILE}: no model here normalises pixels in that way")
 
 
 def halved(tensor: torch.Tensor) -> torch.Tensor:
@@ -47,7 +76,7 @@ def round_to_half(model: nn.Module) -> None:
     model.load_state_dict({name: halved(tensor) for name, tensor in model.state_dict().items()})
 
 
-def serialize_model(model: nn.Module, info: Config, facts: Sequence[str]) -> dict[str, bytes]:
+def serialize_model(model: nn.Module, info: ModelInfo, facts: Sequence[str]) -> dict[str, bytes]:
     """Return the files of a model's folder by name.
 
     Weights that half precision holds exactly, as those of `round_to_half`, are stored in it.

@@ -6,6 +6,7 @@ alone, so runs with any number of workers see the same, and no page is rendered 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -142,13 +143,17 @@ class LocalPages:
         settings = self.config.real
         if settings is None or rng.random() >= settings.share:
             return name, render_labelled(self.config.pages, rng)
-        every = settings.holdout_every
-        training = [page for number, page in enumerate(self.real) if number % every]
-        chosen = training[int(rng.integers(len(training)))]
+        chosen = self._training_pages[int(rng.integers(len(self._training_pages)))]
         try:
             return chosen.key, chosen.decode()
         except ImageError as error:
             return chosen.key, str(error)
+
+    @cached_property
+    def _training_pages(self) -> list[RealPage]:
+        assert self.config.real is not None
+        every = self.config.real.holdout_every
+        return [page for number, page in enumerate(self.real) if number % every]
 
     @staticmethod
     def train_batch(columns: Columns) -> CropBatch:

@@ -2,49 +2,29 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import ConfigDict, Field, NonNegativeInt
-
-from ocr_model.config import Config
 from ocr_model.detection.maps import DEFAULT_BOXES, BoxConfig
 from ocr_model.detection.network import CompactNetwork, CompactNetworkConfig
 from ocr_model.errors import BundleError
 from ocr_model.model_folder import (
-    FORMAT,
-    MODEL_FILE,
+    ModelInfo,
     load_weights,
     read_description,
     read_weights,
     serialize_model,
     understood,
 )
-from ocr_model.models.interface import PIXEL_MEAN, PIXEL_STD
 from ocr_model.weights import find_model
 
 _FACTS = ("model", "pixel_mean", "pixel_std")
 
 
-class DetectorInfo(Config):
-    """What `model.json` says."""
+class DetectorInfo(ModelInfo):
+    """What `model.json` says of a detector."""
 
-    model_config = ConfigDict(allow_inf_nan=True)  # metrics are what they are
-
-    format: NonNegativeInt = FORMAT
-    """Version of the folder's layout."""
     model: CompactNetworkConfig
     boxes: BoxConfig = DEFAULT_BOXES
-    """The thresholds that it was validated with."""
-    pixel_mean: tuple[float, float, float] = PIXEL_MEAN
-    """RGB, of pixels in [0, 1]."""
-    pixel_std: tuple[float, float, float] = PIXEL_STD
-    metrics: dict[str, float] = Field(default_factory=dict)
-    """On the validation part, at the epoch that was kept."""
-    provenance: dict[str, Any] = Field(default_factory=dict)
-    """The training run's settings and what was in its data."""
-    versions: dict[str, str] = Field(default_factory=dict)
-    weights_bytes: NonNegativeInt = 0
-    weights_sha256: str = ""
+    """The thresholds that its maps are read with."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +53,7 @@ def load_detector_bundle(path: str | Path) -> DetectorBundle:
     if "charset" in values:
         raise BundleError(f"{folder} is a recogniser; a detector's folder is expected here")
     info = understood(DetectorInfo, folder, values)
-    if (info.pixel_mean, info.pixel_std) != (PIXEL_MEAN, PIXEL_STD):
-        raise BundleError(f"{folder / MODEL_FILE}: no model here normalises pixels in that way")
+    info.require_own_pixels(folder)
     weights = read_weights(folder, info.weights_bytes, info.weights_sha256)
     network = CompactNetwork(info.model)
     load_weights(network, folder, weights, values, _FACTS)

@@ -1,8 +1,7 @@
 """`CompactDetector`: the embedded text detector."""
 
 import threading
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -13,7 +12,7 @@ from pydantic import Field, PositiveFloat
 
 from ocr_model.config import Config
 from ocr_model.detection.bundle import DetectorBundle, load_detector_bundle
-from ocr_model.detection.maps import AnyPixels, TextDetector, TextMaps
+from ocr_model.detection.maps import AnyPixels, TextDetector, TextMaps, batches_of_one_size
 from ocr_model.detection.network import CELL, STRIDE
 from ocr_model.devices import Precision, best_device, computing, precision_on, usable_device
 from ocr_model.image import Pixels, resize_image
@@ -65,20 +64,11 @@ class CompactDetector(TextDetector):
         """
         fitted = [fit_page(image, self.settings) for image in images]
         maps: dict[int, Float32[np.ndarray, "2 map_height map_width"]] = {}
-        for numbers in self._batches([page.shape[:2] for page in fitted]):
+        sizes = [page.shape[:2] for page in fitted]
+        for numbers in batches_of_one_size(sizes, self.settings.batch_pixels):
             found = self._compute(np.stack([fitted[number] for number in numbers]))
             maps |= dict(zip(numbers, found, strict=True))
         return [self._describe(image, maps[number]) for number, image in enumerate(images)]
-
-    def _batches(self, sizes: list[tuple[int, ...]]) -> Iterator[list[int]]:
-        """Group the numbers of pages of one size, as many as may be computed at a time."""
-        by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for number, size in enumerate(sizes):
-            by_size[size].append(number)
-        for (height, width), numbers in by_size.items():
-            step = max(1, self.settings.batch_pixels // (height * width))
-            for start in range(0, len(numbers), step):
-                yield numbers[start : start + step]
 
     def _compute(
         self, pages: UInt8[np.ndarray, "batch height width 3"]

@@ -6,8 +6,7 @@ size: more padding would change what the network sees at their borders.
 """
 
 import threading
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import cv2
@@ -19,7 +18,7 @@ from torch import nn
 
 from ocr_model.config import Config
 from ocr_model.detection.craft_weights import find_craft, load_craft
-from ocr_model.detection.maps import AnyPixels, TextDetector, TextMaps
+from ocr_model.detection.maps import AnyPixels, TextDetector, TextMaps, batches_of_one_size
 from ocr_model.devices import Precision, best_device, computing, precision_on, usable_device
 from ocr_model.image import Pixels
 from ocr_model.models.interface import PIXEL_MEAN, PIXEL_STD
@@ -98,7 +97,8 @@ class CraftDetector(TextDetector):
         """
         fits = [_fit(image, self.config) for image in images]
         found: dict[int, TextMaps] = {}
-        for numbers in _batches(fits, self.config.batch_pixels):
+        sizes = [fit.canvas for fit in fits]
+        for numbers in batches_of_one_size(sizes, self.config.batch_pixels):
             canvases = [_canvas(images[number], fits[number]) for number in numbers]
             for number, (region, affinity) in zip(numbers, self._maps(canvases), strict=True):
                 cell = _CELL / fits[number].ratio
@@ -134,16 +134,6 @@ def _fit(image: Pixels, config: CraftConfig) -> _Fit:
     longest = max(height, width)
     ratio = min(config.mag_ratio * longest, config.canvas_size) / longest
     return _Fit(max(1, int(height * ratio)), max(1, int(width * ratio)), ratio)
-
-
-def _batches(fits: Sequence[_Fit], batch_pixels: int) -> Iterator[list[int]]:
-    """Yield numbers of images that share a pass."""
-    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for number, fit in enumerate(fits):
-        alike[fit.canvas].append(number)
-    for (height, width), numbers in alike.items():
-        size = max(1, batch_pixels // (height * width))
-        yield from (numbers[first : first + size] for first in range(0, len(numbers), size))
 
 
 def _canvas(image: Pixels, fit: _Fit) -> _Canvas:

@@ -1,7 +1,8 @@
 """What every text detector says of an image, and the interface they share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,16 @@ class BoxConfig(Config):
 
 
 DEFAULT_BOXES = BoxConfig()
+
+
+def batches_of_one_size(sizes: Sequence[tuple[int, ...]], batch_pixels: int) -> Iterator[list[int]]:
+    """Yield the numbers of images that are equally high and wide, as many as bear the bound."""
+    by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for number, size in enumerate(sizes):
+        by_size[size].append(number)
+    for (height, width), numbers in by_size.items():
+        most = max(1, batch_pixels // (height * width))
+        yield from (numbers[start : start + most] for start in range(0, len(numbers), most))
 
 
 class TextDetector(ABC):

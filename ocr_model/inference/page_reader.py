@@ -174,24 +174,11 @@ class PageReader:
     def _orient(self, drafts: list[_Draft]) -> None:
         """Measure each page's slope, and try on some words which way is up."""
         began = time.monotonic()
-        slopes = [measure_slope(draft.quads) for draft in drafts]
-        probes: list[tuple[_Draft, int, list[Crop]]] = []
-        for draft, slope in zip(drafts, slopes, strict=True):
-            if slope.confidence >= _SURE_SLOPE:
-                draft.frame = replace(draft.frame, skew=slope.skew)
-            if self.config.orientation == "upright":
-                continue
-            chosen = draft.quads[choose_probes(draft.quads)]
-            for turn in candidate_turns(slope) if len(chosen) else ():
-                quads = begin_upright(chosen, replace(draft.frame, rotation=turn))
-                probes.append((draft, turn, self._cut(draft.pixels, quads)))
-        readings = iter(self.recognizer.read([c for _, _, crops in probes for c in crops]))
-        for draft in drafts:
-            sure = {
-                turn: [_told(next(readings)) for _ in crops]
-                for probed, turn, crops in probes
-                if probed is draft
-            }
+        probes = [self._probes(draft) for draft in drafts]
+        crops = [crop for turns in probes for turned in turns.values() for crop in turned]
+        readings = iter(self.recognizer.read(crops))
+        for draft, turns in zip(drafts, probes, strict=True):
+            sure = {turn: [_told(next(readings)) for _ in turned] for turn, turned in turns.items()}
             if sure:
                 rotation = decide_rotation(sure)
                 if 0 in sure and rotation.degrees and rotation.confidence < _SURE_TURN:
@@ -199,6 +186,20 @@ class PageReader:
                 draft.frame = replace(draft.frame, rotation=rotation.degrees)
                 draft.rotation_confidence = rotation.confidence
             draft.seconds["orient"] = (time.monotonic() - began) / len(drafts)
+
+    def _probes(self, draft: _Draft) -> dict[int, list[Crop]]:
+        """Level a page's frame, and cut some words out in each turn that is worth trying."""
+        slope = measure_slope(draft.quads)
+        if slope.confidence >= _SURE_SLOPE:
+            draft.frame = replace(draft.frame, skew=slope.skew)
+        chosen = draft.quads[choose_probes(draft.quads)]
+        if self.config.orientation == "upright" or not len(chosen):
+            return {}
+        frames = {turn: replace(draft.frame, rotation=turn) for turn in candidate_turns(slope)}
+        return {
+            turn: self._cut(draft.pixels, begin_upright(chosen, frame))
+            for turn, frame in frames.items()
+        }
 
     def _read_words(self, drafts: list[_Draft], deadline: float | None) -> None:
         """Read the words of all pages together; of several turns, the surest reading counts."""
