@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
-from pydantic import PositiveInt
+from pydantic import PositiveInt, model_validator
 
 from ocr_model.config import Config
 from ocr_model.data.loading import Columns
@@ -18,6 +18,7 @@ from ocr_model.data.page_crops import CELL, Crop, CropConfig, LabelledPage, cut_
 from ocr_model.data.page_sources import (
     PageTruth,
     RealPage,
+    RealPages,
     RealPagesConfig,
     fingerprint,
     render_labelled,
@@ -37,14 +38,23 @@ class PageDataConfig(Config):
     """What a detector learns from."""
 
     pages: PageConfig = PageConfig()
-    real: RealPagesConfig | None = None
-    """null: rendered pages only."""
+    real: tuple[RealPagesConfig, ...] = ()
+    """Real pages of some kinds; what their shares leave is rendered."""
     crops: CropConfig = CropConfig()
     crops_per_page: PositiveInt = 4
     """Rendering a page takes three times as long as cutting a crop."""
     crops_per_epoch: PositiveInt = 4096
     num_validation_pages: PositiveInt = 24
     """Rendered ones; held-out real ones are added."""
+
+    @model_validator(mode="after")
+    def _shares_are_of_one_whole(self) -> "PageDataConfig":
+        total = sum(kind.share for kind in self.real)
+        if total > 1:
+            raise ValueError(
+                f"shares in real add up to {total:g}: they are of all crops, at most 1"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -80,14 +90,14 @@ class LocalPages:
     batch_size: int
     """Crops of all ranks together; the world size divides it."""
     seed: int
-    real: list[RealPage] = field(default_factory=list)
+    real: list[RealPages] = field(default_factory=list)
     rank: int = 0
     world_size: int = 1
 
     @property
     def fingerprint(self) -> int:
         """A number that changes when there are other real pages."""
-        return fingerprint(self.real)
+        return fingerprint(page for kind in self.real for page in kind.held_out + kind.training)
 
     def num_steps(self, epoch: int) -> int:
         """Return the number of steps, of every epoch the same."""
@@ -140,20 +150,16 @@ class LocalPages:
 
     def _draw_page(self, rng: np.random.Generator, name: str) -> tuple[str, LabelledPage | str]:
         """Return a page, or why it cannot be read, with its key."""
-        settings = self.config.real
-        if settings is None or rng.random() >= settings.share:
-            return name, render_labelled(self.config.pages, rng)
-        chosen = self._training_pages[int(rng.integers(len(self._training_pages)))]
-        try:
-            return chosen.key, chosen.decode()
-        except ImageError as error:
-            return chosen.key, str(error)
-
-    @cached_property
-    def _training_pages(self) -> list[RealPage]:
-        assert self.config.real is not None
-        every = self.config.real.holdout_every
-        return [page for number, page in enumerate(self.real) if number % every]
+        place = rng.random()
+        for kind in self.real:
+            if place < kind.share:
+                chosen = kind.training[int(rng.integers(len(kind.training)))]
+                try:
+                    return chosen.key, chosen.decode()
+                except ImageError as error:
+                    return chosen.key, str(error)
+            place -= kind.share
+        return name, render_labelled(self.config.pages, rng)
 
     @staticmethod
     def train_batch(columns: Columns) -> CropBatch:
@@ -179,10 +185,9 @@ class LocalPages:
         num_pages = self.config.num_validation_pages + len(self._held_out)
         return [(n, n + 1) for n in range(self.rank, num_pages, self.world_size)]
 
-    @property
+    @cached_property
     def _held_out(self) -> list[RealPage]:
-        settings = self.config.real
-        return [] if settings is None else self.real[:: settings.holdout_every]
+        return [page for kind in self.real for page in kind.held_out]
 
     def load_validation(self, start: int, stop: int) -> Columns:
         """Load one page, whose successor is `stop`."""

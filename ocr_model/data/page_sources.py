@@ -1,6 +1,7 @@
 """Where a detector's pages come from: rendered without end, and real ones out of Parquet."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -74,13 +75,39 @@ class PageTruth:
     """True for words that nobody could read."""
 
 
-def read_real_pages(config: RealPagesConfig) -> list[RealPage]:
+@dataclass(frozen=True)
+class RealPages:
+    """Pages of one kind."""
+
+    share: float
+    """Of the training crops."""
+    training: list[RealPage]
+    held_out: list[RealPage]
+
+
+def read_real_pages(config: RealPagesConfig) -> RealPages:
+    """Read all files, and hold some pages out.
+
+    Raises:
+        DatasetError: As `read_pages` says, or nothing is left to train on.
+    """
+    pages, every = read_pages(config.path), config.holdout_every
+    training = [page for number, page in enumerate(pages) if number % every]
+    if not training:
+        raise DatasetError(
+            f"data.real has {len(pages)} pages in {', '.join(config.path)}: one in {every}, the "
+            "first too, is held out, which leaves none to train on"
+        )
+    return RealPages(config.share, training, pages[::every])
+
+
+def read_pages(paths: Iterable[str]) -> list[RealPage]:
     """Read all files, in order.
 
     Raises:
         DatasetError: A file is missing or has other columns, or a row's regions are not understood.
     """
-    return [page for path in config.path for page in _read_file(path)]
+    return [page for path in paths for page in _read_file(path)]
 
 
 def render_labelled(config: PageConfig, rng: np.random.Generator) -> LabelledPage:
@@ -108,7 +135,7 @@ def truth_of_real(page: RealPage) -> PageTruth:
     return PageTruth(decode_image(page.image), quads, is_ignored)
 
 
-def fingerprint(pages: list[RealPage]) -> int:
+def fingerprint(pages: Iterable[RealPage]) -> int:
     """Return a number that changes when other pages are there, or with other labels."""
     digest = 0
     for page in pages:

@@ -10,12 +10,7 @@ from pydantic import Field
 
 from ocr_model.data.fragments import Fragment, Rows, Sample
 from ocr_model.data.heatmaps import Quad
-from ocr_model.data.page_sources import (
-    RealPage,
-    RealPagesConfig,
-    is_readable,
-    read_real_pages,
-)
+from ocr_model.data.page_sources import RealPage, is_readable, read_pages
 from ocr_model.data.source_config import SourceConfig, Subset
 from ocr_model.errors import ConfigError, ImageError
 from ocr_model.image import Pixels, decode_image
@@ -36,7 +31,8 @@ class PageWordsSource(SourceConfig):
     holdout_every: int = Field(5, ge=2)
     """Every so-manieth page, from the first on, validates instead."""
     margin: float = Field(0.1, ge=0, le=1)
-    """Heights of a word that are seen around it, on each side."""
+    """Heights of a word that are seen around it, on the average: each side has its own, between
+    none and twice this, as the boxes of a detector do."""
 
     def fragments(self, subset: Subset) -> list[Fragment]:
         """List the pages, as many rows each as it has words."""
@@ -70,7 +66,7 @@ class PageWordsSource(SourceConfig):
 
 @lru_cache(maxsize=2)
 def _pages(path: tuple[str, ...]) -> list[RealPage]:
-    return read_real_pages(RealPagesConfig(path=path))
+    return read_pages(path)
 
 
 @lru_cache(maxsize=_KEPT_PAGES)
@@ -81,12 +77,18 @@ def _cut_page(path: tuple[str, ...], number: int, margin: float) -> list[bytes |
         pixels = decode_image(page.image)
     except ImageError as error:
         return str(error)
-    crops = [_cut(pixels, quad, margin) for quad in page.quads]
+    margins = np.random.default_rng(number).uniform(0, 2 * margin, (len(page.quads), 4))
+    crops = [_cut(pixels, quad, *sides) for quad, sides in zip(page.quads, margins, strict=True)]
     return [None if crop is None else cv2.imencode(".png", crop)[1].tobytes() for crop in crops]
 
 
-def _cut(pixels: Pixels, quad: Quad, margin: float) -> np.ndarray | None:
-    """Straighten a word at the page's own resolution, as BGR; None where there is nothing."""
+def _cut(
+    pixels: Pixels, quad: Quad, before: float, after: float, above: float, below: float
+) -> np.ndarray | None:
+    """Straighten a word at the page's own resolution, as BGR; None where there is nothing.
+
+    What is seen around it is in heights of the word.
+    """
     across = (quad[1] + quad[2] - quad[0] - quad[3]) / 2
     down = (quad[2] + quad[3] - quad[0] - quad[1]) / 2
     width, height = float(np.linalg.norm(across)), float(np.linalg.norm(down))
@@ -94,13 +96,12 @@ def _cut(pixels: Pixels, quad: Quad, margin: float) -> np.ndarray | None:
         return None
     if max(width, height) > sum(pixels.shape[:2]):  # longer than the page's diagonal
         return None
-    reach = margin * height
-    out = across * (reach / width)
-    up = down * margin
-    seen = quad + np.array([-out - up, out - up, out + up, -out + up], np.float32)
+    along = across * (height / width)
+    left, right, up, out = -before * along, after * along, -above * down, below * down
+    seen = quad + np.array([left + up, right + up, right + out, left + out], np.float32)
     if (seen.max(0) <= 0).any() or (seen.min(0) >= pixels.shape[1::-1]).any():
         return None
-    size = (round(width + 2 * reach), round(height + 2 * reach))
+    size = (round(width + (before + after) * height), round(height * (1 + above + below)))
     corners = np.array([[0, 0], [size[0], 0], size, [0, size[1]]], np.float32)
     # Places are corners of pixels, and OpenCV's the middles.
     matrix = cv2.getPerspectiveTransform(seen.astype(np.float32) - 0.5, corners - 0.5)

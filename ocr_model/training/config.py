@@ -102,6 +102,13 @@ class LoopConfig(Config):
     """auto: bf16 where the device computes in it, else fp16 on a GPU, else fp32."""
     frozen_encoder_epochs: NonNegativeInt = 0
     """Epochs at the start in which the backbone, its normalisation too, does not change."""
+    frozen_batch_norm: bool = False
+    """Normalise as `start_from` does, whatever a batch holds: for fine-tuning on mixed data, whose
+    batches differ from each other and from what will be read."""
+    average_decay: float = Field(0.0, ge=0, lt=1)
+    """Validate and keep a moving average of the weights and of the normalisation's statistics
+    (Polyak and Juditsky, 1992), of which each step replaces a share of 1 - this. 0.999 averages the
+    last thousand steps, about; 0: the weights as they are."""
     sync_batch_norm: bool = True
     """Normalise over the batches of all workers, so results do not depend on their number."""
     early_stopping_patience: PositiveInt = 8
@@ -125,6 +132,15 @@ class LoopConfig(Config):
             raise ValueError(
                 f"frozen_encoder_epochs {self.frozen_encoder_epochs} goes beyond epochs "
                 f"{self.epochs}; {self.epochs} trains the rest only"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _freezing_has_a_start(self) -> "LoopConfig":
+        if self.frozen_batch_norm and self.start_from is None:
+            raise ValueError(
+                "frozen_batch_norm keeps the statistics of start_from, which is null: name a model "
+                "to start from, or train the statistics with frozen_batch_norm=false"
             )
         return self
 

@@ -23,7 +23,7 @@ from ocr_model.detection.bundle import (
 from ocr_model.detection.compact import CompactDetector
 from ocr_model.detection.network import CompactNetwork
 from ocr_model.detection.scoring import DetectionCounts, count_detections
-from ocr_model.errors import ConfigError, DatasetError
+from ocr_model.errors import ConfigError
 from ocr_model.image import Pixels
 from ocr_model.models.interface import TrainableModel
 from ocr_model.training.checkpoint import Progress
@@ -73,13 +73,7 @@ def build_pages(config: DetectorTrainConfig, worker: Worker | None = None) -> Lo
         raise ConfigError(
             f"{worker.world_size} workers must divide training.batch_size={batch_size}"
         )
-    settings = config.data.real
-    real = [] if settings is None else read_real_pages(settings)
-    if settings is not None and len(real) < 2:
-        raise DatasetError(
-            f"data.real has {len(real)} pages: one in {settings.holdout_every}, the first too, is "
-            "held out, which leaves none to train on"
-        )
+    real = [read_real_pages(kind) for kind in config.data.real]
     return LocalPages(
         config.data, batch_size, config.training.seed, real, worker.rank, worker.world_size
     )

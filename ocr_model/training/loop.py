@@ -20,7 +20,7 @@ from ocr_model.model_folder import round_to_half
 from ocr_model.models.interface import TrainableModel
 from ocr_model.training.budget import TimeBudget
 from ocr_model.training.checkpoint import Progress
-from ocr_model.training.optimization import set_encoder_frozen
+from ocr_model.training.optimization import build_average, freeze_batch_norm, set_encoder_frozen
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.run_state import BEST, LAST, RunState
 from ocr_model.training.step import PendingStep, Stepper
@@ -99,6 +99,7 @@ class _Loop(Generic[Batch, Sample]):
             synchronize_batch_norm(model, worker.device)
         self.model: TrainableModel = model
         self.stepper = Stepper(task, model, worker)
+        average = build_average(model, training.average_decay)
         self.planned_steps = sum(map(data.num_steps, range(training.epochs)))
         progress = Progress(
             total_steps=self.planned_steps, num_streams=task.num_streams(worker.world_size)
@@ -111,6 +112,7 @@ class _Loop(Generic[Batch, Sample]):
             self.stepper.optimizer,
             self.stepper.scaler,
             progress,
+            average,
         )
         self.state.resume(folder)
         self.progress, self.unreadable = self.state.progress, self.state.unreadable
@@ -137,7 +139,7 @@ class _Loop(Generic[Batch, Sample]):
     def run_epoch(self) -> None:
         """Train to the end of the epoch under way, validate, decide, save."""
         metrics = self._train_epoch()
-        validation = self.task.validate(self.model, self.data, self.worker)
+        validation = self.task.validate(self.state.kept_model, self.data, self.worker)
         self.unreadable.update(validation.errors)
         self._check_unreadable(validation.num_unreadable, validation.num_images)
         metrics |= {f"validation/{name}": value for name, value in validation.metrics.items()}
@@ -172,6 +174,8 @@ class _Loop(Generic[Batch, Sample]):
         progress, training = self.progress, self.config.training
         self.model.train()
         set_encoder_frozen(self.model, progress.epoch < training.frozen_encoder_epochs)
+        if training.frozen_batch_norm:
+            freeze_batch_norm(self.model)
         wrapped = self.stepper.wrapped()
         began, num_images = time.monotonic(), 0
         pending: PendingStep | None = None
@@ -180,6 +184,8 @@ class _Loop(Generic[Batch, Sample]):
                 break
             self.unreadable.update(batch.errors)
             taken = self.stepper.take(wrapped, batch, progress)
+            if self.state.average is not None:
+                self.state.average.update_parameters(self.model)
             progress.global_step += 1
             progress.step_in_epoch += 1
             num_images += batch.num_planned * self.worker.world_size

@@ -1,9 +1,11 @@
 """The optimiser, its parameter groups, and the precision that a device computes in."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ocr_model.models.interface import TrainableModel
 from ocr_model.training.config import OptimizerConfig
@@ -58,10 +60,28 @@ def set_encoder_frozen(model: TrainableModel, is_frozen: bool) -> None:
     encoder = {id(parameter) for parameter in model.encoder_parameters()}
     for parameter in model.encoder_parameters():
         parameter.requires_grad_(not is_frozen)
+    for norm in _batch_norms(model):
+        if any(id(p) in encoder for p in norm.parameters()):
+            norm.train(not is_frozen)
+
+
+def freeze_batch_norm(model: nn.Module) -> None:
+    """Normalise by what was learnt before; call after `model.train()`."""
+    for norm in _batch_norms(model):
+        norm.eval()
+
+
+def build_average(model: TrainableModel, decay: float) -> AveragedModel | None:
+    """Return a moving average of weights and buffers, or None where there is none to be kept."""
+    if not decay:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def _batch_norms(model: nn.Module) -> Iterator[nn.Module]:
     for module in model.modules():
-        is_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
-        if is_norm and any(id(p) in encoder for p in module.parameters()):
-            module.train(not is_frozen)
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            yield module
 
 
 def _cpu_computes_bf16() -> bool:

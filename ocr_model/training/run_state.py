@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from ocr_model.errors import CheckpointError
 from ocr_model.models.interface import TrainableModel
@@ -48,8 +49,19 @@ class RunState:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     progress: Progress
+    average: AveragedModel | None = None
+    """Of the model; None where the model itself is kept."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Reasons by key, of the images that could not be read."""
+
+    @property
+    def kept_model(self) -> TrainableModel:
+        """What is validated and becomes the result: the average, where there is one."""
+        if self.average is None:
+            return self.model
+        kept = self.average.module
+        assert isinstance(kept, TrainableModel)
+        return kept
 
     def save(self, folder: RunFolder, *, is_best: bool, is_epoch_end: bool) -> None:
         """Write `last.pt`, and with it `best.pt` and the metrics.
@@ -58,7 +70,7 @@ class RunState:
             CheckpointError: The folder cannot be written.
         """
         if is_best:
-            folder.save_state(BEST, {"model": self.model.state_dict()})
+            folder.save_state(BEST, {"model": self.kept_model.state_dict()})
         folder.save_state(LAST, self._to_state())
         if is_epoch_end:
             write_history(folder, self.progress.history)
@@ -97,6 +109,8 @@ class RunState:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.unreadable = dict(state["unreadable"])
         logger.info("going on at epoch %d, step %d", self.progress.epoch, self.progress.global_step)
 
@@ -110,4 +124,5 @@ class RunState:
             "scaler": self.scaler.state_dict(),
             "unreadable": self.unreadable,
             "data": self.data_fingerprint,
+            "average": None if self.average is None else self.average.state_dict(),
         }

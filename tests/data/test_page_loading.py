@@ -47,8 +47,8 @@ def _write_pages(path: Path, *, broken: int | None = None, **changes: str) -> Re
 
 
 def _real(settings: RealPagesConfig) -> LocalPages:
-    config = PageDataConfig.model_validate({**SMALL, "real": settings.model_dump()})
-    return _pages(config=config, real=read_real_pages(settings))
+    config = PageDataConfig.model_validate({**SMALL, "real": [settings.model_dump()]})
+    return _pages(config=config, real=[read_real_pages(settings)])
 
 
 def test_an_epoch_read_from_any_step_on_is_the_same() -> None:

@@ -153,7 +153,8 @@ def test_workers_must_divide_the_batch(
     [
         ("training.monitor=cer", "training.monitor"),
         ("training.label_smoothing=0.1", "label_smoothing"),
-        ("data.real={path: []}", "data.real.path"),
+        ("data.real=[{path: []}]", "data.real.0.path"),
+        ("data.real=[{path: [a], share: 0.6}, {path: [b], share: 0.6}]", "add up to 1.2"),
         ("data.crops.side=100", "multiple of 32"),
         ("model.channels=[8, 16, 16, 16]", "greater than or equal to 16"),
         ("boxes.text_threshold=0.1", "text_threshold"),

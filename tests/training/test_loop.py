@@ -196,6 +196,7 @@ RESUMED = {
             "training.epochs=2",
         ],
     ),
+    "average": (5, ["training.average_decay=0.9"]),
     "scales": (5, ["scales.name=drawn", "scales.sizes=[[32, 64], [24, 48], [40, 80]]"]),
 }
 
@@ -351,6 +352,48 @@ def test_a_frozen_encoder_changes_only_after_it_thaws(
         assert not torch.equal(thawed[name], initial[name]), name
     name = "decoder.classifier.weight"
     assert not torch.equal(frozen[name], initial[name])
+
+
+def test_averaged_weights_are_those_of_all_steps_weighted(
+    tiny_config: MakeConfig, train_locally: TrainLocally, tmp_path: Path
+) -> None:
+    plain = tiny_config(tmp_path / "plain", "training.checkpoint_every_steps=1")
+    states = []
+    for step in (1, 2, 3):
+        with pytest.raises(KeyboardInterrupt):
+            train_locally(plain, stop_before_step=step)
+        states.append(load(plain)["model"])
+    averaged = tiny_config(
+        tmp_path / "averaged",
+        "training.checkpoint_every_steps=1",
+        "training.average_decay=0.75",
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train_locally(averaged, stop_before_step=3)
+    found = load(averaged)["average"]
+    for name in ("decoder.classifier.weight", "backbone.bn1.running_mean"):
+        first, second, third = (state[name] for state in states)
+        expected = 0.5625 * first + 0.1875 * second + 0.25 * third
+        assert torch.allclose(found[f"module.{name}"], expected, atol=1e-6), name
+
+
+def test_the_kept_weights_are_the_averaged_ones(
+    tiny_config: MakeConfig, train_locally: TrainLocally, tmp_path: Path
+) -> None:
+    config = tiny_config(tmp_path, "training.average_decay=0.9", "training.epochs=1")
+    train_locally(config)
+    kept, last = load(config, BEST)["model"], load(config)
+    for name, value in kept.items():
+        assert torch.equal(value, last["average"][f"module.{name}"]), name
+    name = "decoder.classifier.weight"
+    assert not torch.equal(kept[name], last["model"][name])
+
+
+def test_frozen_batch_norm_needs_a_model_to_start_from(
+    tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="frozen_batch_norm keeps the statistics of start_from"):
+        tiny_config(tmp_path, "training.frozen_batch_norm=true")
 
 
 @pytest.mark.parametrize("num_parts", [2, 3, 16, 50])

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from ocr_model.bundle import load_bundle
 from ocr_model.data.index import index_dataset
@@ -54,6 +55,27 @@ def test_training_begins_where_a_bundle_ended(
     before, after = (dict(bundle.model.named_parameters()) for bundle in (first, again))
     assert all((after[name] - before[name]).abs().max() < 1e-6 for name in before)
     assert result.metrics["word_accuracy"] > 0
+
+
+def test_frozen_statistics_stay_those_of_the_bundle(
+    tmp_path: Path, trained_config: TrainConfig, bundle_path: Path, run: Run
+) -> None:
+    config = trained_config.replace(
+        run={"name": "frozen", "storage": str(tmp_path)},
+        training={
+            **trained_config.training.model_dump(),
+            "start_from": str(bundle_path),
+            "frozen_batch_norm": True,
+            "epochs": 1,
+            "max_minutes": None,
+        },
+    )
+    run(config)
+    before = load_bundle(bundle_path).model.state_dict()
+    after = load_bundle(tmp_path / "frozen" / "best").model.state_dict()
+    for name in ("backbone.bn1.running_mean", "backbone.bn1.running_var"):
+        assert torch.equal(before[name], after[name]), name
+    assert not torch.equal(before["backbone.bn1.weight"], after["backbone.bn1.weight"])
 
 
 def test_data_with_other_characters_is_refused(
