@@ -9,7 +9,7 @@ import torch
 from ocr_model.errors import ConfigError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-"""auto: half on a GPU, full on a CPU."""
+"""auto: bf16 where the device computes in it, else fp16 on a GPU, and fp32 on a CPU."""
 
 
 def best_device() -> str:
@@ -45,9 +45,9 @@ def precision_on(device: torch.device, precision: Precision) -> torch.dtype:
         case "fp16":
             return torch.float16
         case "auto":
-            if device.type != "cuda":
-                return torch.float32
-            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+            if device.type == "cuda":
+                return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+            return torch.bfloat16 if _cpu_computes_bf16() else torch.float32
         case _:
             assert_never(precision)
 
@@ -58,3 +58,12 @@ def computing(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
     is_reduced = dtype is not torch.float32
     with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=is_reduced):
         yield
+
+
+def _cpu_computes_bf16() -> bool:
+    """Return whether products of bf16 are instructions; elsewhere they are slower than fp32."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.12 does not say
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    names = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+    return any(capabilities.get(name, False) for name in names)

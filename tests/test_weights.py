@@ -43,6 +43,18 @@ def test_rendered_words_that_it_has_never_seen_are_read(name: str) -> None:
     assert np.mean(right) > 0.6
 
 
+@pytest.mark.parametrize("name", RECOGNIZERS)
+def test_bf16_reads_as_full_precision_does(name: str) -> None:
+    source = SyntheticSource(seed=2_000_001, num_validation_words=200)
+    (fragment,) = source.fragments("validation")
+    images = [s.image for s in source.read(fragment, np.arange(200), epoch=0)]
+    full, half = (
+        Recognizer.load(name, device="cpu", precision=precision).read(images)
+        for precision in ("fp32", "bf16")
+    )
+    assert np.mean([p.text == q.text for p, q in zip(full, half, strict=True)]) > 0.97
+
+
 @pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
 def test_a_rendered_page_is_read_out_of_the_box_however_it_lies(quarter_turns: int) -> None:
     shares = KindShares(paragraph=1, form=0, receipt=0, table=0, scene=0)

@@ -44,7 +44,7 @@ class CompactDetector(TextDetector):
         device: str | torch.device = "cpu",
         precision: Precision = "auto",
     ) -> None:
-        """Put the network on `device`; `auto` is half precision on a GPU, and full on a CPU.
+        """Put the network on `device`.
 
         Raises:
             ConfigError: There is no such device here.

@@ -42,7 +42,7 @@ def export(
     words = choose_words(config, bundle.info.normalization)
     files = _make(config, folder, bundle, words)
     exported = {kind: Recognizer(_runtime_of(folder, bundle, kind, files[kind])) for kind in files}
-    original = Recognizer(bundle)
+    original = Recognizer(bundle, precision="fp32")  # what exports are measured against
     found = compare(original, exported, words, config.batch_size)
     for kind, figures in found.items():
         require_alike(kind, figures, config.max_points_lost)
@@ -91,7 +91,9 @@ def _quantized(bundle: Bundle, graphs: dict[str, bytes], words: Words) -> dict[s
 
 def _runtime_of(folder: Path, bundle: Bundle, kind: ExportKind, files: dict[str, bytes]) -> Runtime:
     if kind == "half":
-        return TorchRuntime(build_bundle(folder, files[HALF_FILE], f"half/{HALF_FILE}"))
+        return TorchRuntime(
+            build_bundle(folder, files[HALF_FILE], f"half/{HALF_FILE}"), precision="fp32"
+        )
     from ocr_model.inference.onnx_runtime import OnnxRuntime  # noqa: PLC0415  # an extra
 
     return OnnxRuntime(bundle.info, files)

@@ -21,6 +21,7 @@ from ocr_model.data.order import sequential
 from ocr_model.data.sources import DataConfig
 from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.decoding.readings import Prediction
+from ocr_model.devices import Precision
 from ocr_model.errors import ConfigError, DatasetError
 from ocr_model.exports import Kind
 from ocr_model.inference.recognizer import Recognizer
@@ -42,6 +43,9 @@ class EvaluateConfig(Config):
     batch_size: PositiveInt = 128
     device: str | None = None
     """`cpu`, `cuda`, `cuda:1` ...; null: a GPU where there is one."""
+    precision: Precision = "fp32"
+    """Of the kinds torch and half. fp32 gives the figures that training ended with, on any machine;
+    auto is what reading uses where it is not told, on this one."""
     output: str | None = None
     """Parquet file for the result of every word; null: none."""
     max_unreadable: float = Field(0.01, ge=0, le=1)
@@ -91,7 +95,13 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
         DatasetError: The dataset is missing, empty, or more images than allowed are unreadable.
         ConfigError: A setting has no effect.
     """
-    recognizer = Recognizer.load(config.model, device=config.device, kind=config.kind)
+    computes_in_fp32 = config.kind in ("onnx", "int8") and config.precision == "fp32"
+    recognizer = Recognizer.load(
+        config.model,
+        device=config.device,
+        kind=config.kind,
+        precision="auto" if computes_in_fp32 else config.precision,
+    )
     index = _index(config, recognizer.info.normalization)
     warm_up(recognizer, config.batch_size)
     results: list[WordResult] = []

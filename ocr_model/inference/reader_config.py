@@ -61,7 +61,8 @@ class PageReaderConfig(ReadingConfig):
     device: str | None = None
     """Such as `cpu` or `cuda:1`; null: a GPU where there is one."""
     precision: Precision = "auto"
-    """Of both networks. auto: half on a GPU, full on a CPU."""
+    """Of both networks. auto: bf16 where the device computes in it, else fp16 on a GPU, and fp32 on
+    a CPU."""
 
     def load_detector(self) -> TextDetector:
         """Load the detector.

@@ -52,7 +52,8 @@ class Recognizer:
     ) -> None:
         """Put a bundle's model on `device`, or take what runs one.
 
-        `precision` is that of the network: `auto` is half of it on a GPU, and all on a CPU.
+        `precision` is that of the network: `auto` is bf16 where the device computes in it, else
+        fp16 on a GPU, and fp32 on a CPU.
 
         Raises:
             ConfigError: There is no such device here.

@@ -99,15 +99,16 @@ class TorchRuntime:
             yield
 
     def attend(self, image: Pixels, *, max_chars: int, options: DecodeOptions) -> AttentionMaps:
-        """Read one upright word, in full precision, and keep what the model looked at."""
-        return read_with_attention(
-            self.model,
-            self.charset,
-            self.info.geometry,
-            image,
-            max_chars=max_chars,
-            options=options,
-        )
+        """Read one upright word and keep what the model looked at."""
+        with self.computing():
+            return read_with_attention(
+                self.model,
+                self.charset,
+                self.info.geometry,
+                image,
+                max_chars=max_chars,
+                options=options,
+            )
 
     def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
         if self.device.type != "cuda":

@@ -21,6 +21,7 @@ from ocr_model.data.labels import TextConfig
 from ocr_model.data.scales import OneSize, ScalesConfig
 from ocr_model.data.sources import DataConfig
 from ocr_model.data.synthetic.source import SyntheticSource
+from ocr_model.devices import Precision
 from ocr_model.image import ImageGeometry
 from ocr_model.models import ModelConfig
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig
@@ -98,8 +99,9 @@ class LoopConfig(Config):
     """Samples per optimiser step, of all workers together."""
     accumulation_steps: PositiveInt = 1
     """Parts that each worker's share of a batch is cut into, to save memory."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """auto: bf16 where the device computes in it, else fp16 on a GPU, else fp32."""
+    precision: Precision = "auto"
+    """What matrix products are computed in. auto: bf16 where the device computes in it, else fp16
+    on a GPU, else fp32."""
     frozen_encoder_epochs: NonNegativeInt = 0
     """Epochs at the start in which the backbone, its normalisation too, does not change."""
     frozen_batch_norm: bool = False

@@ -1,7 +1,6 @@
-"""The optimiser, its parameter groups, and the precision that a device computes in."""
+"""The optimiser, its parameter groups, what does not change, and the average that is kept."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import nn
@@ -9,8 +8,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ocr_model.models.interface import TrainableModel
 from ocr_model.training.config import OptimizerConfig
-
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 def build_optimizer(model: TrainableModel, config: OptimizerConfig) -> torch.optim.AdamW:
@@ -46,15 +43,6 @@ def build_optimizer(model: TrainableModel, config: OptimizerConfig) -> torch.opt
     )
 
 
-def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
-    """Return what matrix products are computed in, or None for full precision."""
-    if precision == "auto":
-        if device.type == "cuda":
-            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        return torch.bfloat16 if _cpu_computes_bf16() else None
-    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-
-
 def set_encoder_frozen(model: TrainableModel, is_frozen: bool) -> None:
     """Stop or allow changes of the backbone; call after `model.train()`."""
     encoder = {id(parameter) for parameter in model.encoder_parameters()}
@@ -82,11 +70,3 @@ def _batch_norms(model: nn.Module) -> Iterator[nn.Module]:
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             yield module
-
-
-def _cpu_computes_bf16() -> bool:
-    if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.12 does not say
-        return False
-    capabilities = torch.cpu.get_capabilities()
-    names = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
-    return any(capabilities.get(name, False) for name in names)

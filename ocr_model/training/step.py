@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ocr_model.devices import precision_on
 from ocr_model.models.interface import TrainableModel
 from ocr_model.training.checkpoint import Progress
-from ocr_model.training.optimization import autocast_dtype, build_optimizer
+from ocr_model.training.optimization import build_optimizer
 from ocr_model.training.schedules import learning_rate_factor
 from ocr_model.training.task import StepBatch, Task
 from ocr_model.training.worker import Worker
@@ -39,8 +40,8 @@ class Stepper:
         self.task, self.model, self.worker = task, model, worker
         config = task.config
         self.optimizer = build_optimizer(model, config.optimizer)
-        self.dtype = autocast_dtype(config.training.precision, worker.device)
-        """What matrix products are computed in; None: full precision."""
+        self.dtype = precision_on(worker.device, config.training.precision)
+        """What matrix products are computed in."""
         self.scaler = torch.amp.GradScaler(worker.device.type, enabled=self.dtype is torch.float16)
 
     def wrapped(self) -> nn.Module:
@@ -69,7 +70,7 @@ class Stepper:
         for number, part in enumerate(parts, start=1):
             with self._reduced_by(wrapped, is_last=number == num_parts):
                 with torch.autocast(
-                    worker.device.type, dtype=self.dtype, enabled=self.dtype is not None
+                    worker.device.type, dtype=self.dtype, enabled=self.dtype is not torch.float32
                 ):
                     output = part(wrapped)
                 loss = (output.losses * output.weights).sum()

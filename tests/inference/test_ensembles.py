@@ -53,7 +53,7 @@ def _recognizer(
         max_chars=12,
         temperature=temperature,
     )
-    return Recognizer(Bundle(info, model.eval(), charset))
+    return Recognizer(Bundle(info, model.eval(), charset), precision="fp32")
 
 
 @pytest.mark.parametrize("config", [TRANSFORMER, CTC, CRNNConfig(hidden=32)])

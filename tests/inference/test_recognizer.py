@@ -19,7 +19,7 @@ from ocr_model.training.loop import TrainResult
 
 @pytest.fixture(scope="module")
 def recognizer(bundle_path: Path) -> Recognizer:
-    return Recognizer.load(bundle_path, device="cpu")
+    return Recognizer.load(bundle_path, device="cpu", precision="fp32")
 
 
 def encode(pixels: np.ndarray, kind: str = "PNG") -> bytes:

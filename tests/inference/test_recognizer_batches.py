@@ -59,7 +59,7 @@ def _untrained(config: ModelConfig, geometry: ImageGeometry = PADDED) -> Recogni
                 module.bias[[EOS, BLANK]] -= 1
         for _ in range(10):  # statistics of normalisation
             model.encode(images, torch.full((8,), geometry.width))
-    return Recognizer(Bundle(_info(config, geometry), model.eval(), CHARSET))
+    return Recognizer(Bundle(_info(config, geometry), model.eval(), CHARSET), precision="fp32")
 
 
 @pytest.fixture(scope="module", params=CONFIGS.values(), ids=CONFIGS.keys())
@@ -186,7 +186,7 @@ class _ReadsTheBrightSide(ResNetTransformer):
 def test_the_surest_of_the_plausible_orientations_wins(turns: int, rotation: int) -> None:
     geometry = ImageGeometry()
     model = _ReadsTheBrightSide(TRANSFORMER, CHARSET.num_classes, geometry).eval()
-    recognizer = Recognizer(Bundle(_info(TRANSFORMER, geometry), model, CHARSET))
+    recognizer = Recognizer(Bundle(_info(TRANSFORMER, geometry), model, CHARSET), precision="fp32")
     picture = np.zeros((32, 100, 3), np.uint8)
     picture[:16] = 255
     (upright,) = recognizer.read([np.rot90(picture, turns)])

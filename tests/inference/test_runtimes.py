@@ -90,7 +90,8 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     graphs = build_graphs(bundle)
     _write_export(folder, "onnx", graphs)
     _write_export(folder, "half", {HALF_FILE: halve(read_weights(folder))})
-    recognizers = (Recognizer.load(folder, device="cpu"), Recognizer.load(folder, kind="onnx"))
+    torch_one = Recognizer.load(folder, device="cpu", precision="fp32")
+    recognizers = (torch_one, Recognizer.load(folder, kind="onnx"))
     return Exported(folder, graphs, *recognizers)
 
 
@@ -128,7 +129,7 @@ def test_graphs_read_only_the_characters_asked_for(exported: Exported) -> None:
 
 
 def test_half_precision_is_half_as_large_and_reads_the_same(exported: Exported) -> None:
-    half = Recognizer.load(exported.folder, device="cpu", kind="half")
+    half = Recognizer.load(exported.folder, device="cpu", kind="half", precision="fp32")
     read = half.read(PICTURES)
     expected = exported.torch.read(PICTURES)
     same = [p.text == q.text for p, q in zip(read, expected, strict=True)]
