@@ -115,9 +115,13 @@ class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
     def _pool(
         self, features: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels _height _width"]:
-        """Take maxima over 3x3, as torchvision does; where rows alone are halved, twice as fast."""
+        """Take maxima over 3x3, as torchvision does; where rows alone are halved, twice as fast.
+
+        Not in exports: other runtimes have no fast way to write into slices.
+        """
         pooled: Tensor
-        if self.maxpool.stride != (2, 1) or features.shape[2] % 2 or torch.is_grad_enabled():
+        is_plain = self.maxpool.stride != (2, 1) or features.shape[2] % 2
+        if is_plain or torch.is_grad_enabled() or torch.compiler.is_exporting():
             pooled = self.maxpool(features)
             return pooled
         upper, lower = features[:, :, 0::2], features[:, :, 1::2]

@@ -127,17 +127,17 @@ class PixelNormalization(nn.Module):
     """Turn uint8 NHWC into normalised NCHW, on whatever device the pixels are."""
 
     mean: Tensor
-    std: Tensor
+    scale: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         mean, std = torch.tensor(PIXEL_MEAN), torch.tensor(PIXEL_STD)
         self.register_buffer("mean", mean[:, None, None] * 255, persistent=False)
-        self.register_buffer("std", std[:, None, None] * 255, persistent=False)
+        self.register_buffer("scale", 1 / (std[:, None, None] * 255), persistent=False)
 
     def forward(self, images: Images) -> Float[Tensor, "batch 3 height width"]:
         """Return a channels-last float tensor; the permutation copies nothing."""
-        return (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        return (images.permute(0, 3, 1, 2).float() - self.mean) * self.scale
 
 
 class NamedModelConfig(Config):

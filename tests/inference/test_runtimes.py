@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import Phase, given, settings
@@ -121,6 +122,12 @@ def test_graphs_read_as_torch_does_in_any_order_and_batch_size(
     assert len({p.text for p in alone}) > 2
     together = exported.onnx.read([PICTURES[i] for i in order], batch_size=batch_size)
     _same(together, [alone[i] for i in order])
+
+
+def test_graphs_have_no_writes_into_slices_which_are_slow(exported: Exported) -> None:
+    for graph in exported.graphs.values():
+        ops = {node.op_type for node in onnx.load_from_string(graph).graph.node}
+        assert not ops & {"ScatterND", "ScatterElements"}
 
 
 def test_graphs_read_only_the_characters_asked_for(exported: Exported) -> None:
