@@ -12,6 +12,7 @@ from ocr_model.data.effects import blur
 from ocr_model.data.synthetic.fonts import EM_PIXELS, Face, Mask
 
 _SPACE = " "
+_DOT_INK = 80  # of 255, in a cell, from which on there is a dot
 _LEAST_INK = 0.52  # share of a face's own that is left of thinned strokes
 
 
@@ -85,6 +86,28 @@ def change_weight(mask: Mask, amount: float) -> Mask:
     return changed
 
 
+def print_dots(mask: Mask, pitch: int, radius: float) -> Mask:
+    """Print a mask as a dot-matrix printer does: a dot wherever a cell has enough ink.
+
+    Args:
+        mask: Letters.
+        pitch: Pixels from one dot to the next, along both axes.
+        radius: Of a dot, as a share of the pitch; from 0.5 on they touch.
+    """
+    height, width = mask.shape
+    size = (-(-width // pitch), -(-height // pitch))
+    padded = cv2.copyMakeBorder(
+        mask, 0, size[1] * pitch - height, 0, size[0] * pitch - width, cv2.BORDER_CONSTANT, value=0
+    )
+    cells = cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
+    has_dot = cv2.threshold(cells, _DOT_INK, 255, cv2.THRESH_BINARY)[1]
+    spread = cv2.resize(has_dot, padded.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    dots = cv2.multiply(spread, np.tile(_dot(pitch, radius), size[::-1]), scale=1 / 255)
+    dots = dots[:height, :width]
+    # Hairlines fill no cell, and would vanish.
+    return mask if cv2.mean(dots)[0] < _LEAST_INK * cv2.mean(mask)[0] else dots
+
+
 def outline(mask: Mask, pixels: int) -> Mask:
     """Thicken a mask by so many pixels on all sides: what a border fills."""
     return cv2.dilate(mask, _disc(pixels))
@@ -100,6 +123,13 @@ def cast_shadow(mask: Mask, reach: int, rng: Random) -> Mask:
     ]
     softness = 1.0 + reach / 3
     return blur(shadow, softness, softness) if happens(rng, 0.5) else shadow
+
+
+@lru_cache(maxsize=64)
+def _dot(pitch: int, radius: float) -> np.ndarray:
+    places = np.arange(pitch) - (pitch - 1) / 2
+    distance = np.hypot(places[:, None], places)
+    return np.clip(255 * (radius * pitch + 0.5 - distance), 0, 255).astype(np.uint8)
 
 
 @lru_cache(maxsize=1)

@@ -96,7 +96,8 @@ class WordRenderer:
             )
         tracking = self.config.tracking.draw(rng)
         lettering = set_text(face, text, tracking=tracking, margin=LAYER_MARGIN)
-        return replace(lettering, mask=self.config.weight.change(lettering.mask, rng))
+        ink = self.config.weight.change(lettering.mask, rng)
+        return replace(lettering, mask=self.config.dots.change(ink, rng))
 
     def _draw_warp(self, lettering: Lettering, hardness: float, rng: Random) -> Warp:
         config = self.config

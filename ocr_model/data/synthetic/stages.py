@@ -8,7 +8,7 @@ from ocr_model.config import Config
 from ocr_model.data.draws import Number, Random, between, happens, whole
 from ocr_model.data.synthetic.degrade import DegradeConfig
 from ocr_model.data.synthetic.fonts import EM_PIXELS, FontsConfig, Mask
-from ocr_model.data.synthetic.lettering import cast_shadow, change_weight, outline
+from ocr_model.data.synthetic.lettering import cast_shadow, change_weight, outline, print_dots
 from ocr_model.data.synthetic.warp import Bend
 
 LAYER_MARGIN = 10
@@ -27,6 +27,29 @@ class WeightConfig(Config):
         if not happens(rng, self.probability):
             return ink
         return change_weight(ink, between(rng, -1, 1) * self.amount)
+
+
+class DotsConfig(Config):
+    """Letters of dots, as on receipts and tickets."""
+
+    probability: float = Field(0.0, ge=0, le=1)
+    """Off: signs have none."""
+    finest: int = Field(3, ge=2)
+    coarsest: int = Field(5, ge=2, le=8)
+    """Pixels from dot to dot, where capitals are 34 pixels high."""
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> "DotsConfig":
+        if self.finest > self.coarsest:
+            raise ValueError(f"finest is {self.finest}, above coarsest ({self.coarsest})")
+        return self
+
+    def change(self, ink: Mask, rng: Random) -> Mask:
+        """Return the ink, perhaps as dots."""
+        if not self.probability or not happens(rng, self.probability):
+            return ink
+        pitch = self.finest + whole(rng, self.coarsest - self.finest + 1)
+        return print_dots(ink, pitch, radius=0.4 + 0.05 * whole(rng, 6))
 
 
 class TrackingConfig(Config):
@@ -149,6 +172,7 @@ class RendererConfig(Config):
     """Of the pictures, in pixels; the width follows."""
     fonts: FontsConfig = FontsConfig()
     weight: WeightConfig = WeightConfig()
+    dots: DotsConfig = DotsConfig()
     tracking: TrackingConfig = TrackingConfig()
     curve: CurveConfig = CurveConfig()
     border: LayerConfig = LayerConfig()

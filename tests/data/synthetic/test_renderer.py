@@ -9,7 +9,7 @@ from PIL import Image
 
 from ocr_model.config import load_config
 from ocr_model.data.synthetic.fonts import FontsConfig, load_fonts
-from ocr_model.data.synthetic.lettering import change_weight, set_text
+from ocr_model.data.synthetic.lettering import change_weight, print_dots, set_text
 from ocr_model.data.synthetic.renderer import RenderedWord, WordRenderer, word_renderer
 from ocr_model.data.synthetic.stages import RendererConfig
 from ocr_model.errors import ConfigError, DatasetError
@@ -119,6 +119,28 @@ def test_hairlines_do_not_get_thinner() -> None:
     strokes = set_text(faces["Roboto-Bold"], "36502", margin=10).mask
     assert (change_weight(hairlines, -0.8) == hairlines).all()
     assert change_weight(strokes, -0.8).sum() < 0.8 * strokes.sum()
+
+
+def test_printed_dots_stand_apart_where_the_letters_are() -> None:
+    faces = {face.path.stem: face for face in load_fonts(FontsConfig(system=False)).faces}
+    ink = set_text(faces["Roboto-Bold"], "36502", margin=10).mask
+    dots = print_dots(ink, 4, 0.4)
+    assert dots.shape == ink.shape
+    num_dots = cv2.connectedComponents((dots > 200).astype(np.uint8))[0] - 1
+    assert num_dots > 100  # a digit has some 35
+    near = cv2.dilate(ink, np.ones((9, 9), np.uint8))
+    assert not dots[near == 0].any()
+
+
+def test_hairlines_are_not_lost_between_dots() -> None:
+    faces = {face.path.stem: face for face in load_fonts(FontsConfig(system=False)).faces}
+    hairlines = set_text(faces["Roboto-Thin"], "36502", margin=10).mask
+    assert print_dots(hairlines, 5, 0.4).mean() > 0.5 * hairlines.mean()
+
+
+def test_dots_have_a_range_in_order() -> None:
+    with pytest.raises(ConfigError, match="finest is 6, above coarsest"):
+        _renderer("dots.finest=6")
 
 
 def test_photographs_are_blended_in(tmp_path: Path) -> None:
