@@ -102,8 +102,8 @@ def print_dots(mask: Mask, pitch: int, radius: float) -> Mask:
     cells = cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
     has_dot = cv2.threshold(cells, _DOT_INK, 255, cv2.THRESH_BINARY)[1]
     spread = cv2.resize(has_dot, padded.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    dots = cv2.multiply(spread, np.tile(_dot(pitch, radius), size[::-1]), scale=1 / 255)
-    dots = dots[:height, :width]
+    pattern = np.tile(_dot(pitch, radius), size[::-1])
+    dots: Mask = cv2.multiply(spread, pattern, scale=1 / 255)[:height, :width]
     # Hairlines fill no cell, and would vanish.
     return mask if cv2.mean(dots)[0] < _LEAST_INK * cv2.mean(mask)[0] else dots
 
