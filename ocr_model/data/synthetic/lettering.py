@@ -103,7 +103,7 @@ def print_dots(mask: Mask, pitch: int, radius: float) -> Mask:
     has_dot = cv2.threshold(cells, _DOT_INK, 255, cv2.THRESH_BINARY)[1]
     spread = cv2.resize(has_dot, padded.shape[::-1], interpolation=cv2.INTER_NEAREST)
     pattern = np.tile(_dot(pitch, radius), size[::-1])
-    dots: Mask = cv2.multiply(spread, pattern, scale=1 / 255)[:height, :width]
+    dots = cv2.multiply(spread, pattern, scale=1 / 255)[:height, :width]
     # Hairlines fill no cell, and would vanish.
     return mask if cv2.mean(dots)[0] < _LEAST_INK * cv2.mean(mask)[0] else dots
 
@@ -129,7 +129,8 @@ def cast_shadow(mask: Mask, reach: int, rng: Random) -> Mask:
 def _dot(pitch: int, radius: float) -> np.ndarray:
     places = np.arange(pitch) - (pitch - 1) / 2
     distance = np.hypot(places[:, None], places)
-    return np.clip(255 * (radius * pitch + 0.5 - distance), 0, 255).astype(np.uint8)
+    dot: np.ndarray = np.clip(255 * (radius * pitch + 0.5 - distance), 0, 255).astype(np.uint8)
+    return dot
 
 
 @lru_cache(maxsize=1)
