@@ -16,7 +16,7 @@ from ocr_model.decoding.search import read_columns, write
 from ocr_model.devices import Precision
 from ocr_model.errors import ConfigError
 from ocr_model.image import ImageInput
-from ocr_model.inference.options import UPRIGHT, ReadOptions
+from ocr_model.inference.options import AS_USUAL, ReadOptions
 from ocr_model.inference.recognizer import Recognizer
 from ocr_model.inference.runtimes import TorchRuntime
 from ocr_model.models.interface import RecognizerModel
@@ -66,7 +66,7 @@ class Ensemble:
     def read(
         self,
         images: Sequence[ImageInput],
-        options: ReadOptions = UPRIGHT,
+        options: ReadOptions = AS_USUAL,
         *,
         batch_size: int = 64,
     ) -> list[Prediction]:

@@ -24,6 +24,7 @@ from ocr_model.decoding.readings import Prediction
 from ocr_model.devices import Precision
 from ocr_model.errors import ConfigError, DatasetError
 from ocr_model.exports import Kind
+from ocr_model.inference.options import UPRIGHT, Orientations, ReadOptions
 from ocr_model.inference.recognizer import Recognizer
 from ocr_model.metrics import CalibrationCounts, count_readings, is_right
 
@@ -46,6 +47,9 @@ class EvaluateConfig(Config):
     precision: Precision = "fp32"
     """Of the kinds torch and half. fp32 gives the figures that training ended with, on any machine;
     auto is what reading uses where it is not told, on this one."""
+    orientations: Orientations = "upright"
+    """How words may lie. upright is how training reads them; vertical is what reading uses where it
+    is not told."""
     output: str | None = None
     """Parquet file for the result of every word; null: none."""
     max_unreadable: float = Field(0.01, ge=0, le=1)
@@ -104,6 +108,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
     )
     index = _index(config, recognizer.info.normalization)
     warm_up(recognizer, config.batch_size)
+    options = ReadOptions(orientations=config.orientations)
     results: list[WordResult] = []
     seconds = 0.0
     starts = range(0, index.num_rows, config.batch_size)
@@ -111,7 +116,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
     for start in track(starts, "reading", transient=True, disable=not is_watched):
         samples = list(read_samples(config.data, index, start, config.batch_size))
         began = time.perf_counter()
-        results += read_words(recognizer, samples, config.batch_size)
+        results += read_words(recognizer, samples, config.batch_size, options)
         seconds += time.perf_counter() - began
     unread = [result for result in results if result.error]
     if len(unread) > config.max_unreadable * len(results):
@@ -191,11 +196,14 @@ def read_samples(
 
 
 def read_words(
-    recognizer: Recognizer, samples: list[EvaluationSample], batch_size: int
+    recognizer: Recognizer,
+    samples: list[EvaluationSample],
+    batch_size: int,
+    options: ReadOptions = UPRIGHT,
 ) -> list[WordResult]:
     """Read samples; those without an image keep their error."""
     images = [image for _, _, image, _ in samples if image is not None]
-    predictions = iter(recognizer.read(images, batch_size=batch_size))
+    predictions = iter(recognizer.read(images, options, batch_size=batch_size))
     results = []
     for key, label, image, error in samples:
         prediction = Prediction("", 0.0, (), error=error) if image is None else next(predictions)

@@ -34,6 +34,7 @@ from ocr_model.inference.documents import (
     PageImage,
     open_pages,
 )
+from ocr_model.inference.options import UPRIGHT
 from ocr_model.inference.pages import Page
 from ocr_model.inference.reader_config import AS_USUAL, IN_THE_BOX, PageReaderConfig, ReadingConfig
 from ocr_model.inference.recognizer import Recognizer
@@ -176,7 +177,7 @@ class PageReader:
         began = time.monotonic()
         probes = [self._probes(draft) for draft in drafts]
         crops = [crop for turns in probes for turned in turns.values() for crop in turned]
-        readings = iter(self.recognizer.read(crops))
+        readings = iter(self.recognizer.read(crops, UPRIGHT))
         for draft, turns in zip(drafts, probes, strict=True):
             sure = {turn: [_told(next(readings)) for _ in turned] for turn, turned in turns.items()}
             if sure:
@@ -208,7 +209,7 @@ class PageReader:
             draft.quads = begin_upright(draft.quads, draft.frame)
             draft.readings = [None] * len(draft.quads)
         under_way = deque[tuple[_Draft, int, Quads]]()
-        for reading in self.recognizer.read_all(self._crops(drafts, under_way, deadline)):
+        for reading in self.recognizer.read_all(self._crops(drafts, under_way, deadline), UPRIGHT):
             draft, word, quad = under_way.popleft()
             former = draft.readings[word]
             if former is None or sureness(reading) > sureness(former):

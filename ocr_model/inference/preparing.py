@@ -49,9 +49,10 @@ def prepare(image: ImageInput, geometry: ImageGeometry, options: ReadOptions) ->
     except ImageError as error:
         return Prepared([], str(error))
     rotations = [0]
-    if options.orientations == "plausible":
-        is_vertical = pixels.shape[0] > _VERTICAL * pixels.shape[1]
-        rotations = [0, 90, 270] if is_vertical else [0, 180]
+    if options.orientations != "upright" and pixels.shape[0] > _VERTICAL * pixels.shape[1]:
+        rotations = [0, 90, 270]
+    elif options.orientations == "plausible":
+        rotations = [0, 180]
     return Prepared([_view(pixels, rotation, geometry, options) for rotation in rotations])
 
 

@@ -26,7 +26,7 @@ from ocr_model.errors import ConfigError
 from ocr_model.exports import Kind
 from ocr_model.image import PADDING_VALUE, ImageInput, decode_image
 from ocr_model.inference.long_words import join_parts
-from ocr_model.inference.options import UPRIGHT, ReadOptions
+from ocr_model.inference.options import AS_USUAL, UPRIGHT, ReadOptions
 from ocr_model.inference.preparing import Part, Prepared, View, prepare
 from ocr_model.inference.runtimes import Runtime, TorchRuntime, load_runtime
 from ocr_model.models.attention_maps import AttentionMaps
@@ -92,7 +92,7 @@ class Recognizer:
     def read(
         self,
         images: Sequence[ImageInput],
-        options: ReadOptions = UPRIGHT,
+        options: ReadOptions = AS_USUAL,
         *,
         batch_size: int = 64,
     ) -> list[Prediction]:
@@ -121,7 +121,7 @@ class Recognizer:
     def read_all(
         self,
         images: Iterable[ImageInput],
-        options: ReadOptions = UPRIGHT,
+        options: ReadOptions = AS_USUAL,
         *,
         batch_size: int = 64,
     ) -> Iterator[Prediction]:
@@ -252,8 +252,13 @@ def _read_view(view: View, readings: Iterator[Prediction]) -> Prediction:
 
 
 def _surest(predictions: list[Prediction]) -> Prediction:
-    """Return the reading whose characters are the surest, on the average; the first of equals."""
-    return max(predictions, key=sureness)
+    """Return the reading whose characters are the surest, on the average; the first of equals.
+
+    On its side, a high crop holds a word: a single character there is another one lying down.
+    """
+    sideways = (90, 270)
+    plausible = [p for p in predictions if p.rotation not in sideways or len(p.text) > 1]
+    return max(plausible or predictions, key=sureness)
 
 
 def _pad(

@@ -18,7 +18,7 @@ from ocr_model.decoding.options import GREEDY, DecodeOptions
 from ocr_model.decoding.readings import Prediction, Readings
 from ocr_model.errors import CharsetError, ConfigError
 from ocr_model.image import ImageGeometry
-from ocr_model.inference.options import ReadOptions
+from ocr_model.inference.options import UPRIGHT, ReadOptions
 from ocr_model.inference.recognizer import Recognizer
 from ocr_model.models import ModelConfig, build_model
 from ocr_model.models.crnn import CRNNConfig
@@ -159,7 +159,9 @@ def test_characters_that_the_model_does_not_know_are_named(recognizer: Recognize
 
 
 class _ReadsTheBrightSide(ResNetTransformer):
-    """Surely reads 0 where the upper half is the brighter one, else f, unsurely."""
+    """Surely reads zeros where the upper half is the brighter one, else f, unsurely."""
+
+    num_chars = 2
 
     def decode(
         self,
@@ -172,9 +174,10 @@ class _ReadsTheBrightSide(ResNetTransformer):
         """Look at the tokens, which `encode` made of brightness."""
         is_up = features.tokens[:, 0, 0] > features.tokens[:, 1, 0]
         first = len(SPECIAL_TOKENS)
-        ids = torch.where(is_up, first, first + 15)[:, None]
+        ids = torch.where(is_up, first, first + 15)[:, None].expand(-1, self.num_chars)
         sure = torch.where(is_up, 0.9, 0.6)
-        return Readings(ids, sure[:, None], torch.ones_like(ids[:, 0]), sure)
+        chars = sure[:, None].expand(-1, self.num_chars)
+        return Readings(ids, chars, torch.full_like(ids[:, 0], self.num_chars), sure)
 
     def encode(self, images: Tensor, content_width: Tensor) -> Features:
         """Give the brightness of the upper and of the lower half."""
@@ -182,17 +185,32 @@ class _ReadsTheBrightSide(ResNetTransformer):
         return Features(rows[..., None], torch.zeros_like(rows, dtype=torch.bool), (2, 1))
 
 
-@pytest.mark.parametrize(("turns", "rotation"), [(0, 0), (1, 90), (2, 180), (3, 270)])
-def test_the_surest_of_the_plausible_orientations_wins(turns: int, rotation: int) -> None:
+def _reader_of_the_bright_side(num_chars: int) -> Recognizer:
     geometry = ImageGeometry()
     model = _ReadsTheBrightSide(TRANSFORMER, CHARSET.num_classes, geometry).eval()
-    recognizer = Recognizer(Bundle(_info(TRANSFORMER, geometry), model, CHARSET), precision="fp32")
+    model.num_chars = num_chars
+    return Recognizer(Bundle(_info(TRANSFORMER, geometry), model, CHARSET), precision="fp32")
+
+
+@pytest.mark.parametrize(("turns", "rotation"), [(0, 0), (1, 90), (2, 180), (3, 270)])
+def test_the_surest_of_the_plausible_orientations_wins(turns: int, rotation: int) -> None:
+    recognizer = _reader_of_the_bright_side(num_chars=2)
     picture = np.zeros((32, 100, 3), np.uint8)
     picture[:16] = 255
-    (upright,) = recognizer.read([np.rot90(picture, turns)])
+    (upright,) = recognizer.read([np.rot90(picture, turns)], UPRIGHT)
     (found,) = recognizer.read([np.rot90(picture, turns)], ReadOptions(orientations="plausible"))
-    assert (found.text, found.rotation) == ("0", rotation)
+    assert (found.text, found.rotation) == ("00", rotation)
     assert upright.rotation == 0
+    (usual,) = recognizer.read([np.rot90(picture, turns)])
+    assert usual.rotation == (rotation if turns % 2 else 0)
+
+
+def test_a_single_character_is_not_read_lying_down() -> None:
+    recognizer = _reader_of_the_bright_side(num_chars=1)
+    picture = np.zeros((100, 32, 3), np.uint8)
+    picture[:, 16:] = 255
+    (found,) = recognizer.read([picture])
+    assert found.rotation == 0
 
 
 def test_a_lexicon_is_normalised_as_labels_are_and_nothing_else_is_read(
