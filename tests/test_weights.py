@@ -22,7 +22,7 @@ def _bytes_of(name: str) -> int:
 def test_the_models_in_the_box_are_small_and_have_a_card() -> None:
     assert {RECOGNIZER, "compact-synthetic", DETECTOR} == set(embedded_names())
     assert all(_bytes_of(name) < 10 * MEGABYTE for name in RECOGNIZERS)
-    assert _bytes_of(DETECTOR) < 5 * MEGABYTE
+    assert _bytes_of(DETECTOR) < 4 * MEGABYTE
     assert all((find_model(name) / "README.md").stat().st_size for name in embedded_names())
 
 
