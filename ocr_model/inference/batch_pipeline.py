@@ -75,6 +75,7 @@ def batch_dataset(
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # Ray's own wrapper loses it on its way here
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context.target_max_block_size = 1  # bytes: a block is one unit, and is handed on at once
     units: ray.data.Dataset = ray.data.read_datasource(
