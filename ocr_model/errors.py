@@ -10,6 +10,8 @@ OCRError
 ├── ExportError         an exported model that does not read as the original does
 ├── CheckpointError     a training state that could not be written or does not fit the run
 ├── NonFiniteLossError  training diverged
+├── StorageError        a folder or a bucket that is not there, not open to us, or not answering
+├── BatchError          a batch run whose output is another's, or that met too many bad images
 └── ClusterError        the cluster cannot give what the run asks for
 ```
 """
@@ -58,6 +60,14 @@ class CheckpointError(OCRError):
 
 class NonFiniteLossError(OCRError):
     """The loss became infinite or NaN."""
+
+
+class StorageError(OCRError):
+    """A folder or a bucket is not there, not open to us, or does not answer."""
+
+
+class BatchError(OCRError):
+    """A batch run's output is another run's, or it met too many bad images."""
 
 
 class ClusterError(OCRError):

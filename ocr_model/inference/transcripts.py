@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from ocr_model.config import Config
 from ocr_model.errors import ConfigError
 from ocr_model.image import Pixels
 from ocr_model.inference.documents import list_documents, open_pages
-from ocr_model.inference.outputs import OutputConfig, output_files
+from ocr_model.inference.outputs import OutputConfigs, output_files
 from ocr_model.inference.page_reader import PageReader
 from ocr_model.inference.pages import Page
 from ocr_model.inference.reader_config import PageReaderConfig
@@ -22,20 +22,11 @@ class TranscribeConfig(Config):
 
     input: str
     """An image, a PDF, or a folder of them."""
-    outputs: tuple[OutputConfig, ...] = ()
+    outputs: OutputConfigs = ()
     """Formats, by name or with their settings: `[json, hocr]`, `[{name: pdf, dpi: 150}]`."""
     output: str | None = None
     """Folder for what `outputs` makes; files are named after what was read."""
     reader: PageReaderConfig = PageReaderConfig()
-
-    @field_validator("outputs", mode="before")
-    @classmethod
-    def _names_are_formats(cls, outputs: object) -> object:
-        if isinstance(outputs, str):
-            outputs = [outputs]
-        if not isinstance(outputs, list | tuple):
-            return outputs
-        return [{"name": given} if isinstance(given, str) else given for given in outputs]
 
     @model_validator(mode="after")
     def _outputs_have_a_place(self) -> "TranscribeConfig":

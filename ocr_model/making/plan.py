@@ -11,13 +11,13 @@ from zlib import crc32
 from ocr_model.data.fragments import Fragment, Rows
 from ocr_model.data.index import rows_of_subset
 from ocr_model.data.source_config import Subset
+from ocr_model.differences import list_differences
 from ocr_model.errors import DatasetError
 from ocr_model.making.config import MakeDatasetConfig
 from ocr_model.storage import Folder
 
 PLAN_FILE = "plan.json"
 _VERSION = 1
-_DIFFERENCES_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,13 @@ def store_plan(plan: Plan, folder: Folder) -> bool:
         return False
     try:
         theirs = json.loads(former)
-        differences = list(_differences(theirs["config"], ours["config"]))
+        differences = list_differences(theirs["config"], ours["config"])
         digest, rows = theirs["digest"], theirs["rows"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{folder.address}/{PLAN_FILE} cannot be read: {error}") from error
     if differences:
         raise DatasetError(
-            f"output {folder.address} holds a dataset of other settings: {_listed(differences)}. "
+            f"output {folder.address} holds a dataset of other settings: {differences}. "
             "Give another output, or these settings"
         )
     if digest != ours["digest"]:
@@ -158,18 +158,3 @@ def _cut(
 
 def _digest(content: dict[str, Any]) -> str:
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _listed(differences: list[str]) -> str:
-    more = len(differences) - _DIFFERENCES_SHOWN
-    shown = "; ".join(differences[:_DIFFERENCES_SHOWN])
-    return f"{shown}; and {more} more" if more > 0 else shown
-
-
-def _differences(former: dict[str, Any], now: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for name in [*former, *(name for name in now if name not in former)]:
-        before, after = former.get(name), now.get(name)
-        if isinstance(before, dict) and isinstance(after, dict):
-            yield from _differences(before, after, f"{prefix}{name}.")
-        elif before != after:
-            yield f"{prefix}{name} was {before!r}, is {after!r}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, assert_never
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ocr_model.image import Pixels
 from ocr_model.inference.outputs.alto import ALTOConfig, write_alto
@@ -18,6 +18,18 @@ OutputConfig = Annotated[
     ALTOConfig | HOCRConfig | JSONConfig | OverlayConfig | PDFConfig | TextConfig,
     Field(discriminator="name"),
 ]
+
+
+def _names_are_formats(outputs: object) -> object:
+    if isinstance(outputs, str):
+        outputs = [outputs]
+    if not isinstance(outputs, list | tuple):
+        return outputs
+    return [{"name": given} if isinstance(given, str) else given for given in outputs]
+
+
+OutputConfigs = Annotated[tuple[OutputConfig, ...], BeforeValidator(_names_are_formats)]
+"""Formats, by name or with their settings."""
 
 
 def output_files(

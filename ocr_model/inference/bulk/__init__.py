@@ -1,0 +1,1 @@
+"""Batch OCR without Ray: listing, planning, reading, writing. `inference/batch.py` runs it."""
