@@ -62,7 +62,7 @@ def craft_file(craft_network: nn.Module, tmp_path: Path) -> SaveWeights:
 
 @pytest.fixture(scope="module")
 def detector(craft_network: nn.Module) -> CraftDetector:
-    return CraftDetector(craft_network)
+    return CraftDetector(craft_network, precision="fp32")
 
 
 def _easyocr_maps(network: nn.Module, image: np.ndarray, config: CraftConfig) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_maps_are_easyocrs(
     craft_network: nn.Module, size: tuple[int, int], config: CraftConfig
 ) -> None:
     image = text_picture(*size)
-    [maps] = CraftDetector(craft_network, config).find([image])
+    [maps] = CraftDetector(craft_network, config, precision="fp32").find([image])
     expected = _easyocr_maps(craft_network, image, config)
     np.testing.assert_allclose(np.stack([maps.region, maps.affinity]), expected, atol=1e-5)
     assert maps.image_size == size
@@ -93,7 +93,7 @@ def test_maps_are_easyocrs(
 @pytest.mark.parametrize("config", [CraftConfig(), CraftConfig(canvas_size=200, mag_ratio=2)])
 def test_lines_are_those_of_easyocrs_reader(craft_network: nn.Module, config: CraftConfig) -> None:
     image = text_picture(150, 260)
-    [maps] = CraftDetector(craft_network, config).find([image])
+    [maps] = CraftDetector(craft_network, config, precision="fp32").find([image])
     lines = group_lines(find_words(maps).quads)
     reader = SimpleNamespace(get_textbox=get_textbox, detector=craft_network, device="cpu")
     sizes = config.model_dump(include={"canvas_size", "mag_ratio"})
@@ -138,7 +138,7 @@ def test_cells_are_in_pixels_of_the_original(
 ) -> None:
     image = text_picture(100, 200)
     assert detector.find([image])[0].pixels_per_cell == (2, 2)
-    half = CraftDetector(craft_network, CraftConfig(canvas_size=100))
+    half = CraftDetector(craft_network, CraftConfig(canvas_size=100), precision="fp32")
     [maps] = half.find([image])
     assert maps.pixels_per_cell == (4, 4)
     assert maps.region.shape == (32, 64)  # 50 x 100 pixels, padded to 64 x 128
@@ -170,7 +170,9 @@ def test_weights_are_loaded_from_a_file_or_its_folder(
     image = text_picture(32, 64)
     [expected] = detector.find([image])
     path = craft_file(change, _use_new_zipfile_serialization=is_zip)
-    loaded = CraftDetector.load(CraftConfig(weights=str(path if is_zip else path.parent)))
+    loaded = CraftDetector.load(
+        CraftConfig(weights=str(path if is_zip else path.parent)), precision="fp32"
+    )
     [maps] = loaded.find([image])
     np.testing.assert_allclose(maps.region, expected.region, atol=1e-5)
 
