@@ -10,7 +10,8 @@ OCRError
 ├── ExportError         an exported model that does not read as the original does
 ├── CheckpointError     a training state that could not be written or does not fit the run
 ├── NonFiniteLossError  training diverged
-└── ClusterError        the cluster cannot give what the run asks for
+├── ClusterError        the cluster cannot give what the run asks for
+└── ServiceError        a service refused a request, or did not answer (ocr_model.client)
 ```
 """
 

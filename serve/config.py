@@ -70,9 +70,9 @@ class WordsConfig(ReplicasConfig):
     max_queued_requests: int = Field(-1, ge=-1)
     """A page whose words have been found is not refused."""
 
-    batch_words: PositiveInt = 32
+    batch_words: PositiveInt = 8
     """Of the model's full width, that are read at a time; of narrower ones, as many more as have
-    as many pixels when padded. At 64 clients half of them are read while the other half waits."""
+    as many pixels when padded: of IIIT5K's some 26. 8 suits CPUs, 64 a GPU."""
     calls_under_way: PositiveInt = 2
     """From one replica of the ingress: what comes meanwhile goes together in the next. One is
     computed while the next waits; more only make batches smaller."""

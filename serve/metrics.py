@@ -18,7 +18,11 @@ class WordMetrics:
     """Of a replica of the recogniser."""
 
     def __init__(self) -> None:
+        # Ray's histograms know buckets alone: means are exact by these counters.
         self._words = metrics.Counter("ocr_words", "Words read.")
+        self._batches = metrics.Counter("ocr_batches", "Batches.")
+        self._filled = metrics.Counter("ocr_filled_batches", "The sum of how full they were.")
+        self._busy = metrics.Counter("ocr_batch_busy_seconds", "The sum of what they took.")
         self._items = metrics.Histogram("ocr_batch_words", "Words of a batch.", _ITEMS)
         self._fill = metrics.Histogram("ocr_batch_fill", "Padded pixels by the most.", _SHARES)
         self._waited = metrics.Histogram("ocr_batch_wait_seconds", "Until its turn.", _SECONDS)
@@ -28,6 +32,9 @@ class WordMetrics:
     def report(self, batch: BatchReport) -> None:
         """Count a batch."""
         self._words.inc(batch.num_items)
+        self._batches.inc()
+        self._filled.inc(batch.fill)
+        self._busy.inc(batch.seconds_computed)
         self._items.observe(batch.num_items)
         self._fill.observe(batch.fill)
         self._waited.observe(batch.seconds_waited)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -62,6 +62,7 @@ class _Draft:
     warnings: list[str] = field(default_factory=list)
 
 
+@runtime_checkable
 class CropReader(Protocol):
     """Reads the words that are cut out of pages: a `Recognizer`, or one that runs elsewhere."""
 
