@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -12,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
 from starlette.responses import Response, StreamingResponse
 
+from .batches import Batches
 from .formats import media_type, write_pages
 from .guards import TokenGuard
 from .limits import LimitsConfig
@@ -23,6 +25,8 @@ from .problems import answer_with_problems, problem_of, problem_of_image
 from .protocol import (
     AttentionAnswer,
     AttentionQuery,
+    BatchAnswer,
+    BatchBody,
     HealthAnswer,
     ImagesBody,
     ModelAnswer,
@@ -86,7 +90,8 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     }
     for code, description in {
         401: "No token, or an unknown one.",
-        404: "No such model.",
+        403: "A batch's prefix that is not allowed.",
+        404: "No such model, or no such batch.",
         408: "The body came too slowly.",
         413: "A limit of size.",
         415: "Neither picture nor PDF.",
@@ -107,6 +112,7 @@ class Backend:
     words: Words
     pages: Pages
     limits: LimitsConfig
+    batches: Batches
     tokens: TokenGuard
     metrics: RequestMetrics
 
@@ -137,11 +143,14 @@ class _Api:
 
     def __init__(self, backend: Backend) -> None:
         self._words, self._pages, self._limits = backend.words, backend.pages, backend.limits
+        self._batches = backend.batches
         self.router = APIRouter()
         self._add("POST", "/v1/ocr", self.ocr, _DOCUMENT_BODY, _ANSWERS_OF_OCR)
         self._add("POST", "/v1/recognize", self.recognize, _WORDS_BODY)
         self._add("POST", "/v1/attention", self.attention, _PICTURE_BODY)
         self._add("GET", "/v1/models", self.models)
+        self._add("POST", "/v1/batches", self.submit_batch, status_code=HTTPStatus.ACCEPTED)
+        self._add("GET", "/v1/batches/{number}", self.batch)
         self._add("GET", "/healthz", self.healthz)
         self._add("GET", "/readyz", self.readyz)
 
@@ -152,12 +161,14 @@ class _Api:
         endpoint: Callable[..., Any],
         body: dict[str, Any] | None = None,
         answers: dict[int | str, dict[str, Any]] | None = None,
+        status_code: HTTPStatus = HTTPStatus.OK,
     ) -> None:
         extra = {} if body is None else {"requestBody": {"required": True, "content": body}}
         self.router.add_api_route(
             path,
             endpoint,
             methods=[method],
+            status_code=status_code,
             responses={**_PROBLEMS, **(answers or {})},
             openapi_extra=extra,
         )
@@ -218,6 +229,14 @@ class _Api:
         return ModelsAnswer(
             default=default, models=[ModelAnswer(**asdict(model)) for model in models]
         )
+
+    async def submit_batch(self, request: Request, body: BatchBody) -> BatchAnswer:
+        """Read a whole folder or bucket by a job of its own."""
+        return await self._batches.submit(body, str(request.scope["ocr.caller"]))
+
+    async def batch(self, number: str) -> BatchAnswer:
+        """Tell how far a batch is."""
+        return await self._batches.tell(number)
 
     async def healthz(self) -> HealthAnswer:
         """Say that this process answers."""

@@ -30,7 +30,9 @@ def build(args: dict[str, Any]) -> serve.Application:
         config.pages, config.limits, words
     )
     ingress = _deployment(serve.ingress()(Ingress), "ingress", config, config.ingress)
-    return ingress.bind(config.limits, config.access, config.words.calls_under_way, words, pages)
+    return ingress.bind(
+        config.limits, config.access, config.batches, config.words.calls_under_way, words, pages
+    )
 
 
 def _deployment(

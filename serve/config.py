@@ -12,7 +12,7 @@ from ocr_model.exports import Kind
 from ocr_model.inference.reader_config import CompactReaderConfig, DetectorConfig, ReadingConfig
 from ocr_model.weights import RECOGNIZER
 
-from .limits import AccessConfig, LimitsConfig
+from .limits import AccessConfig, BatchesConfig, LimitsConfig
 
 
 class ReplicasConfig(Config):
@@ -108,6 +108,7 @@ class ServeConfig(Config):
     pages: PagesConfig = PagesConfig()
     limits: LimitsConfig = LimitsConfig()
     access: AccessConfig = AccessConfig()
+    batches: BatchesConfig = BatchesConfig()
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
     @model_validator(mode="after")

@@ -7,8 +7,9 @@ from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
 from .api import Backend, create_app
+from .batches import Batches
 from .guards import TokenGuard
-from .limits import AccessConfig, LimitsConfig
+from .limits import AccessConfig, BatchesConfig, LimitsConfig
 from .metrics import RequestMetrics
 from .remote import Pages, Words
 
@@ -20,6 +21,7 @@ class Ingress:
         self,
         limits: LimitsConfig,
         access: AccessConfig,
+        batches: BatchesConfig,
         calls_under_way: int,
         words: DeploymentHandle[Any],
         pages: DeploymentHandle[Any],
@@ -34,6 +36,7 @@ class Ingress:
             pages=Pages(pages, limits.max_seconds),
             limits=limits,
             tokens=TokenGuard(access, _host()),
+            batches=Batches(batches),
             metrics=RequestMetrics(),
         )
 

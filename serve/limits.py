@@ -74,3 +74,22 @@ class AccessConfig(Config):
     tokens_variable: str = "OCR_TOKENS"
     """Environment variable with more of them: `name:sha256` or `name:sha256:requests_per_minute`,
     separated by blanks."""
+
+
+class BatchesConfig(Config):
+    """Jobs that callers may start."""
+
+    inputs: tuple[str, ...] = ()
+    """Prefixes, such as `s3://scans/`, below which buckets may be read; empty: no jobs at all."""
+    outputs: tuple[str, ...] = ()
+    """The same of what is written."""
+    address: str | None = None
+    """Of Ray's job server, as `http://head:8265`; null: of the cluster that this runs on."""
+
+    @field_validator("inputs", "outputs")
+    @classmethod
+    def _prefixes_end(cls, prefixes: tuple[str, ...]) -> tuple[str, ...]:
+        for prefix in prefixes:
+            if not prefix.endswith("/"):
+                raise ValueError(f"a prefix ends with '/', or it would allow others: {prefix!r}")
+        return prefixes

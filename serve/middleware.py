@@ -52,7 +52,7 @@ class Gate:
         body = _Body(receive, self._limits)
         try:
             caller = self._admit(scope)
-            passage.caller = caller
+            passage.caller = scope["ocr.caller"] = caller
             with self._place(scope):
                 self._metrics.begin(self._admission.num_under_way)
                 await self._app(scope, body.receive, passage.send)

@@ -163,3 +163,25 @@ class StreamedDocument(_Message):
     pages: list[dict[str, object]] | None = None
     """As `docs/page.schema.json` says, or null where there is a problem."""
     problem: ProblemDocument | None = None
+
+
+class BatchBody(_Message):
+    """A bucket to be read by a job."""
+
+    input: str = Field(min_length=1, max_length=2000)
+    """A folder, or a bucket's prefix, below one that is allowed."""
+    output: str = Field(min_length=1, max_length=2000)
+    mode: Literal["pages", "words"] = "pages"
+    """words: each image is one word."""
+
+
+class BatchAnswer(_Message):
+    """How far a job is."""
+
+    id: str
+    status: str
+    """pending, running, stopped, succeeded or failed."""
+    message: str
+    """Ray's own."""
+    log: str
+    """The end of what it printed: its progress."""

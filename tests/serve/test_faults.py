@@ -107,6 +107,7 @@ def test_a_killed_replica_is_replaced_and_only_its_own_requests_are_refused(
     load: Callable[[], Any],
     client: httpx2.Client,
     wait_until: Callable[..., float],
+    record_property: Callable[[str, object], None],
 ) -> None:
     with load() as running:
         wait_until(lambda: running.count()[200] > 8)
@@ -117,7 +118,7 @@ def test_a_killed_replica_is_replaced_and_only_its_own_requests_are_refused(
         wait_until(lambda: client.get("/readyz").status_code == 200)
         num_before = running.count()[200]
         wait_until(lambda: running.count()[200] > num_before + 8)
-        print(f"{deployment}: recovered in {time.monotonic() - began:.1f} s, {running.count()}")
+        record_property("recovery_seconds", time.monotonic() - began)
     refused = [response for response in running.responses if response.status_code != 200]
     assert {response.status_code for response in refused} <= {503}, [r.text for r in refused]
     assert all(response.headers["retry-after"] for response in refused)
