@@ -142,7 +142,6 @@ def test_the_models_are_listed_by_the_names_to_ask_for(client: httpx2.Client) ->
         ("/v1/recognize", {"model": "none"}, b"x", 404, "unknown-model"),
         ("/v1/recognize", {"lexicon_bonus": 2}, b"x", 422, "bad-setting"),
         ("/v1/attention", {"characters": "é"}, None, 422, "bad-setting"),
-        ("/v1/nothing", {}, b"x", 404, "not-found"),
         ("/healthz", {}, b"x", 405, "method-not-allowed"),
     ],
 )
@@ -171,3 +170,17 @@ def test_the_interface_describes_itself(client: httpx2.Client) -> None:
     document = client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     assert {"/v1/ocr", "/v1/recognize", "/v1/attention", "/v1/models"} <= set(document["paths"])
+
+
+def test_a_path_that_is_not_there_is_a_problem_too(client: httpx2.Client) -> None:
+    response = client.get("/v1/nothing")
+    assert (response.status_code, _kind(response)) == (404, "not-found")
+
+
+def test_openapi_names_every_answer_of_a_verb(client: httpx2.Client) -> None:
+    verb = client.get("/openapi.json").json()["paths"]["/v1/ocr"]["post"]
+    assert {"image/*", "application/pdf", "multipart/form-data"} <= set(
+        verb["requestBody"]["content"]
+    )
+    assert {"401", "413", "415", "422", "429", "503"} <= set(verb["responses"])
+    assert "application/problem+json" in verb["responses"]["429"]["content"]
