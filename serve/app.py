@@ -6,7 +6,7 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
-from .config import ReplicasConfig, ServeConfig, serve_config
+from .config import ModelsConfig, ReplicasConfig, ServeConfig, serve_config
 from .detector import PageService
 from .ingress import Ingress
 from .recognizer import WordReader
@@ -16,35 +16,37 @@ _HEALTH_CHECK_TIMEOUT_SECONDS = 60.0  # a batch may be under way before it
 
 
 def build(args: dict[str, Any]) -> serve.Application:
-    """Build the application from `args`, which `ServeConfig` describes.
+    """Build the application from `args`, which `ServeConfig` describes, with the model in the box.
+
+    Others are the `user_config` of the deployment `words`, which `ModelsConfig` describes.
 
     Raises:
         ConfigError: A setting is unknown or wrong.
     """
     config = serve_config(args)
-    models = config.model_dump(mode="json", include={"models", "default_model"})
-    words = _deployment(WordReader, "words", config, config.words, models).bind(
-        config.words, config.limits.max_word_pixels
+    words = _deployment(WordReader, "words", config, config.words).options(
+        user_config=ModelsConfig().model_dump(mode="json")
     )
-    pages = _deployment(PageService, "pages", config, config.pages, models).bind(
-        config.pages, config.limits, words
+    words_handle = words.bind(config.words, config.limits.max_word_pixels)
+    pages = _deployment(PageService, "pages", config, config.pages).bind(
+        config.pages, config.limits, words_handle
     )
-    ingress = _deployment(serve.ingress()(Ingress), "ingress", config, config.ingress)
-    return ingress.bind(
-        config.limits, config.access, config.batches, config.words.calls_under_way, words, pages
+    return _deployment(serve.ingress()(Ingress), "ingress", config, config.ingress).bind(
+        config.limits,
+        config.access,
+        config.batches,
+        config.words.calls_under_way,
+        words_handle,
+        pages,
     )
 
 
 def _deployment(
-    plain: type,
-    name: str,
-    config: ServeConfig,
-    replicas: ReplicasConfig,
-    user_config: dict[str, Any] | None = None,
+    plain: type, name: str, config: ServeConfig, replicas: ReplicasConfig
 ) -> serve.Deployment:
     deployed = serve.deployment(**_options(config, replicas))(plain)
     assert isinstance(deployed, serve.Deployment)
-    return deployed.options(name=name, user_config=user_config)
+    return deployed.options(name=name)
 
 
 def _options(config: ServeConfig, replicas: ReplicasConfig) -> dict[str, Any]:

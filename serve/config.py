@@ -96,13 +96,29 @@ class PagesConfig(ReplicasConfig):
     reading: ReadingConfig = ReadingConfig()
 
 
-class ServeConfig(Config):
-    """The application."""
+class ModelsConfig(Config):
+    """Which recognisers there are: the `user_config` of the deployment `words`.
+
+    Ray Serve hands a change of it to running replicas, so no request is dropped; a change of the
+    application's `args` starts new ones.
+    """
 
     models: dict[str, ModelChoice] = Field({"compact": ModelChoice()}, min_length=1)
-    """By the names that callers use. A change of these alone is a change of models in running
-    replicas, without a dropped request."""
+    """By the names that callers use."""
     default_model: str = "compact"
+
+    @model_validator(mode="after")
+    def _default_is_known(self) -> "ModelsConfig":
+        if self.default_model not in self.models:
+            raise ValueError(
+                f"default_model={self.default_model!r} is none of models: {', '.join(self.models)}"
+            )
+        return self
+
+
+class ServeConfig(Config):
+    """The application, but for its models."""
+
     ingress: IngressReplicas = IngressReplicas()
     words: WordsConfig = WordsConfig()
     pages: PagesConfig = PagesConfig()
@@ -110,14 +126,6 @@ class ServeConfig(Config):
     access: AccessConfig = AccessConfig()
     batches: BatchesConfig = BatchesConfig()
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
-
-    @model_validator(mode="after")
-    def _default_is_known(self) -> "ServeConfig":
-        if self.default_model not in self.models:
-            raise ValueError(
-                f"default_model={self.default_model!r} is none of models: {', '.join(self.models)}"
-            )
-        return self
 
 
 def serve_config(args: Mapping[str, Any]) -> ServeConfig:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
-from ocr_model.bundle import BundleInfo, read_bundle_info
+from ocr_model.bundle import BundleInfo
 from ocr_model.decoding.readings import Prediction
 from ocr_model.detection.maps import AnyPixels, TextDetector, TextMaps
 from ocr_model.detection.rectify import Crop
@@ -19,12 +20,14 @@ from ocr_model.inference.page_reader import PageReader
 from ocr_model.inference.reader_config import PageReaderConfig, ReadingConfig
 
 from .batcher import Batcher
-from .config import ModelChoice, PagesConfig
+from .config import PagesConfig
 from .limits import LimitsConfig
-from .messages import Fault, PageOptions, PagesAnswer, UserConfig, WordJob, WordOptions
+from .messages import Fault, PageOptions, PagesAnswer, WordJob, WordOptions
 from .metrics import PageMetrics
 
 _WARM_UP_SIDE = 256
+_KNOWN_SECONDS = 5.0  # a model that has just come is not found by its name for so long
+_RECOGNIZER_GONE = Fault("unavailable", "a recogniser has ended; send it again")
 
 
 class PageService:
@@ -40,25 +43,13 @@ class PageService:
         """
         self._config, self._limits, self._words = config, limits, words
         self._infos: dict[str, BundleInfo] = {}
-        self._default_model = ""
+        self._default_model, self._known_until = "", 0.0
         chosen = PageReaderConfig(
             detector=config.detector, device=config.device, precision=config.precision
         )
         self._detector = BatchedDetector(chosen.load_detector(), config.batch_pixels)
         self._metrics = PageMetrics()
         self._find_nothing()
-
-    async def reconfigure(self, user_config: UserConfig) -> None:
-        """Learn what the recognisers take, as the words are cut out for them.
-
-        Raises:
-            BundleError: One is missing or not understood.
-        """
-        self._infos = {
-            name: read_bundle_info(ModelChoice.model_validate(values).bundle)
-            for name, values in user_config["models"].items()
-        }
-        self._default_model = user_config["default_model"]
 
     async def read(self, document: bytes, options: PageOptions) -> PagesAnswer:
         """Read a picture or a PDF; a page that cannot be read says why in `error`.
@@ -67,13 +58,17 @@ class PageService:
         """
         stop = threading.Event()
         try:
+            await self._learn_models()
             return await asyncio.to_thread(self._read, document, options, stop)
+        except RayActorError:
+            return _RECOGNIZER_GONE
         finally:
             stop.set()
 
     async def is_ready(self) -> bool:
         """Return that this replica answers and knows the models."""
-        return bool(self._infos)
+        await self._learn_models()
+        return True
 
     async def check_health(self) -> None:
         """Run the detector.
@@ -82,6 +77,13 @@ class PageService:
             RuntimeError: The batcher's thread has ended, or the network does not compute.
         """
         await asyncio.to_thread(self._find_nothing)
+
+    async def _learn_models(self) -> None:
+        """Ask, from time to time, what the recognisers take: words are cut out for them."""
+        if time.monotonic() < self._known_until:
+            return
+        self._default_model, self._infos = await self._words.infos.remote()
+        self._known_until = time.monotonic() + _KNOWN_SECONDS
 
     def _read(self, document: bytes, options: PageOptions, stop: threading.Event) -> PagesAnswer:
         name = options.words.model or self._default_model
@@ -174,7 +176,7 @@ class RemoteRecognizer:
         try:
             (answer,) = self._words.read.remote([WordJob(images, self._options)]).result()
         except RayActorError as error:
-            raise RefusedError(Fault("unavailable", "a recogniser has ended")) from error
+            raise RefusedError(_RECOGNIZER_GONE) from error
         except BackPressureError as error:
             raise RefusedError(Fault("overloaded", "too many requests wait")) from error
         if isinstance(answer, Fault):

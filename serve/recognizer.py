@@ -9,6 +9,7 @@ from functools import partial
 import cv2
 import numpy as np
 
+from ocr_model.bundle import BundleInfo
 from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.decoding.readings import Prediction
 from ocr_model.errors import CharsetError, ConfigError, ImageError, OCRError
@@ -17,7 +18,7 @@ from ocr_model.inference.options import ReadOptions
 from ocr_model.inference.recognizer import Recognizer
 
 from .batcher import Batcher
-from .config import ModelChoice, WordsConfig
+from .config import ModelChoice, ModelsConfig, WordsConfig
 from .messages import (
     Attention,
     Fault,
@@ -70,7 +71,8 @@ class WordReader:
         Those that stay the same are kept. Requests under way end with the model they began with.
 
         Raises:
-            BundleError: One is missing, incomplete or altered; the former ones go on.
+            ValueError: `user_config` is not as `ModelsConfig` says; the former ones go on.
+            BundleError: One is missing, incomplete or altered; the same.
         """
         self._models = await asyncio.to_thread(self._load, user_config)
         logger.info("models: %s", ", ".join(self._models.by_name))
@@ -108,6 +110,11 @@ class WordReader:
             for name, (choice, recognizer) in models.by_name.items()
         ]
 
+    async def infos(self) -> tuple[str, dict[str, BundleInfo]]:
+        """Return the default's name, and what all models take."""
+        models = self._loaded()
+        return models.default, {name: r.info for name, (_, r) in models.by_name.items()}
+
     async def check_health(self) -> None:
         """Run the default model.
 
@@ -123,8 +130,8 @@ class WordReader:
     def _load(self, user_config: UserConfig) -> _Models:
         former = {} if self._models is None else self._models.by_name
         by_name = {}
-        for name, values in user_config["models"].items():
-            choice = ModelChoice.model_validate(values)
+        config = ModelsConfig.model_validate(user_config)
+        for name, choice in config.models.items():
             if name in former and former[name][0] == choice:
                 by_name[name] = former[name]
                 continue
@@ -136,7 +143,7 @@ class WordReader:
             )
             _warm_up(recognizer, _WARM_UP_WIDTHS)
             by_name[name] = (choice, recognizer)
-        return _Models(user_config["default_model"], by_name)
+        return _Models(config.default_model, by_name)
 
     async def _read_job(self, job: WordJob) -> WordsAnswer:
         try:

@@ -16,6 +16,7 @@ from ocr_model.inference.pages import Page
 Format = Literal["json", "text", "hocr", "alto", "pdf"]
 
 _PASSING = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+_NO_DOCUMENT = "no-problem-document"
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 30.0
 
 
@@ -49,7 +50,8 @@ class ServiceError(OCRError):
     @property
     def is_passing(self) -> bool:
         """Whether the same request may succeed later."""
-        return not self.status or self.status in _PASSING
+        is_of_proxy = self.status >= 500 and self.kind == _NO_DOCUMENT  # the ingress has ended
+        return not self.status or self.status in _PASSING or is_of_proxy
 
 
 def connection_settings(address: str, token: str | None, timeout_seconds: float) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def checked(response: httpx2.Response) -> httpx2.Response:
         problem = response.json()
         kind, detail = str(problem["type"]).rpartition(":")[2], str(problem["detail"])
     except (ValueError, KeyError, TypeError):  # of a proxy in between
-        kind, detail = "no-problem-document", response.text[:200]
+        kind, detail = _NO_DOCUMENT, response.text[:200]
     seconds = response.headers.get("retry-after", "")
     retry_after = float(seconds) if seconds.isdecimal() else None
     raise ServiceError(response.status_code, kind, detail, retry_after)

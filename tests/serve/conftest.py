@@ -12,13 +12,23 @@ import numpy as np
 import pytest
 from PIL import Image
 from ray import serve
+from ray.serve.context import _get_global_client
+from ray.serve.schema import ServeDeploySchema
 
 from ocr_model import PageReader
-from serve.app import build
 
 _START_SECONDS = 240
+_LIMITS = {  # that tests can reach
+    "max_body_bytes": 3_000_000,
+    "max_body_seconds": 2,
+    "max_image_pixels": 4_000_000,
+    "max_pages": 3,
+    "max_words": 20,
+    "max_requests": 24,
+}
 
 Picture = Callable[..., bytes]
+Deploy = Callable[[dict[str, Any]], None]
 
 
 @pytest.fixture(scope="session")
@@ -54,44 +64,39 @@ def reader() -> PageReader:
 
 
 @pytest.fixture(scope="session")
-def app_args() -> dict[str, Any]:
-    """Settings of the application: bounds that tests can reach."""
+def models() -> dict[str, Any]:
+    """The models of the application: the one in the box, and another."""
     return {
         "models": {"compact": {"bundle": "compact"}, "other": {"bundle": "compact-synthetic"}},
         "default_model": "compact",
-        "ingress": {"num_cpus": 0.2},
-        "limits": {
-            "max_body_bytes": 3_000_000,
-            "max_body_seconds": 2,
-            "max_image_pixels": 4_000_000,
-            "max_pages": 3,
-            "max_words": 20,
-            "max_requests": 24,
-        },
     }
 
 
 @pytest.fixture(scope="session")
-def deploy(ray_cluster: None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Return a function of settings that makes them those of the running application."""
+def deploy(ray_cluster: None) -> Iterator[Deploy]:
+    """Return a function of models that deploys them, as `serve deploy` does a file."""
     serve.start(http_options={"host": "127.0.0.1", "port": _free_port()})
 
-    def run(args: dict[str, Any]) -> None:
-        serve.run(build(args), name="ocr", route_prefix="/")
+    def run(models: dict[str, Any]) -> None:
+        application = {
+            "name": "ocr",
+            "route_prefix": "/",
+            "import_path": "serve.app:build",
+            "args": {"limits": _LIMITS},
+            "deployments": [{"name": "words", "user_config": models}],
+        }
+        schema = ServeDeploySchema.model_validate({"applications": [application]})
+        _serve_client().deploy_apps(schema, _blocking=True)
 
     yield run
     serve.shutdown()
 
 
 @pytest.fixture(scope="session")
-def address(deploy: Callable[[dict[str, Any]], None], app_args: dict[str, Any]) -> str:
+def address(deploy: Deploy, models: dict[str, Any]) -> str:
     """Where the application listens."""
-    deploy(app_args)
-    from ray.serve.context import _get_global_client  # noqa: PLC0415  # there is one only now
-
-    client = _get_global_client()
-    assert client is not None
-    return f"http://127.0.0.1:{client.http_config.port}"
+    deploy(models)
+    return f"http://127.0.0.1:{_serve_client().http_config.port}"
 
 
 @pytest.fixture(scope="session")
@@ -120,6 +125,12 @@ def _png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _serve_client() -> Any:  # noqa: ANN401  # Ray's own, of no public type
+    client = _get_global_client()
+    assert client is not None
+    return client
 
 
 def _free_port() -> int:

@@ -5,7 +5,7 @@ import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from ocr_model.errors import ConfigError
-from serve.config import ServeConfig, serve_config
+from serve.config import ModelsConfig, ServeConfig, serve_config
 from serve.limits import TokenConfig
 
 DEPLOY = Path(__file__).parents[2] / "serve" / "deploy.yaml"
@@ -18,6 +18,9 @@ def test_the_default_file_is_understood_by_ray_and_by_us() -> None:
     (application,) = schema.applications
     assert application.import_path == "serve.app:build"
     assert serve_config(application.args) == ServeConfig()
+    (words,) = application.deployments
+    assert words.name == "words"
+    assert ModelsConfig.model_validate(words.user_config) == ModelsConfig()
 
 
 def test_an_unknown_setting_names_the_one_that_is_meant() -> None:
@@ -26,8 +29,8 @@ def test_an_unknown_setting_names_the_one_that_is_meant() -> None:
 
 
 def test_the_default_model_must_be_among_the_models() -> None:
-    with pytest.raises(ConfigError, match="default_model='mine' is none of models: compact"):
-        serve_config({"default_model": "mine"})
+    with pytest.raises(ValueError, match="default_model='mine' is none of models: compact"):
+        ModelsConfig(default_model="mine")
 
 
 def test_a_token_is_configured_by_its_hash() -> None:
