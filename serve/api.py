@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from .batches import Batches
 from .formats import media_type, write_pages
-from .guards import TokenGuard
+from .guards import Admission, TokenGuard
 from .limits import LimitsConfig
 from .messages import Fault, PageOptions, Reading, WordJob, WordOptions
 from .metrics import RequestMetrics
@@ -114,6 +114,7 @@ class Backend:
     limits: LimitsConfig
     batches: Batches
     tokens: TokenGuard
+    admission: Admission
     metrics: RequestMetrics
 
 
@@ -127,7 +128,13 @@ def create_app(backend: Backend) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
         middleware=[
-            Middleware(Gate, tokens=backend.tokens, limits=backend.limits, metrics=backend.metrics)
+            Middleware(
+                Gate,
+                tokens=backend.tokens,
+                admission=backend.admission,
+                limits=backend.limits,
+                metrics=backend.metrics,
+            )
         ],
     )
     answer_with_problems(app)

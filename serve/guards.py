@@ -69,6 +69,7 @@ class TokenGuard:
             ConfigError: Tokens are needed and there are none, or some are unneeded or wrong.
         """
         self._tokens = [*config.tokens, *_tokens_of(config, environment)]
+        self._is_open = config.required == "never"
         is_loopback = host.startswith(_LOOPBACK)
         self.is_needed = config.required == "always" or (
             config.required == "auto" and (not is_loopback or bool(self._tokens))
@@ -86,13 +87,13 @@ class TokenGuard:
             if token.requests_per_minute
         }
 
-    def admit(self, authorization: str | None) -> str:
-        """Return the caller's name.
+    def admit(self, authorization: str | None, *, on_all_interfaces: bool = False) -> str:
+        """Return the caller's name; `on_all_interfaces` is where loopback is not meant.
 
         Raises:
             Problem: 401 where there is no token or a wrong one, 429 where it is used up.
         """
-        if not self.is_needed:
+        if not self.is_needed and (self._is_open or not on_all_interfaces):
             return _ANYONE
         scheme, _, given = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not given:

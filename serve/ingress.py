@@ -3,15 +3,18 @@
 from typing import Any
 
 from ray.serve.context import _get_global_client
+from ray.serve.grpc_util import RayServegRPCContext
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
+from . import ocr_pb2
 from .api import Backend, create_app
 from .batches import Batches
-from .guards import TokenGuard
+from .guards import Admission, TokenGuard
 from .limits import AccessConfig, BatchesConfig, LimitsConfig
 from .metrics import RequestMetrics
 from .remote import Pages, Words
+from .rpc import Verbs
 
 
 class Ingress:
@@ -36,9 +39,24 @@ class Ingress:
             pages=Pages(pages, limits.max_seconds),
             limits=limits,
             tokens=TokenGuard(access, _host()),
+            admission=Admission(limits.max_requests, limits.retry_after_seconds),
             batches=Batches(batches),
             metrics=RequestMetrics(),
         )
+
+        self._verbs = Verbs(self._backend)
+
+    async def Recognize(  # noqa: N802  # as ocr.proto has it
+        self, request: ocr_pb2.RecognizeRequest, grpc_context: RayServegRPCContext
+    ) -> ocr_pb2.RecognizeReply:
+        """Read pictures of words, over gRPC."""
+        return await self._verbs.recognize(request, grpc_context)
+
+    async def Read(  # noqa: N802  # the same
+        self, request: ocr_pb2.ReadRequest, grpc_context: RayServegRPCContext
+    ) -> ocr_pb2.ReadReply:
+        """Read a picture or a PDF, over gRPC."""
+        return await self._verbs.read(request, grpc_context)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Ray Serve's hook: what answers requests."""

@@ -22,16 +22,14 @@ class LimitsConfig(Config):
     """For the answer of a request; then it is cancelled."""
     max_image_pixels: PositiveInt = Field(50_000_000, le=178_956_970)
     """Of a picture, known from its header; a PDF's page is rendered smaller."""
-    max_word_pixels: PositiveInt = 4_000_000
-    """Of a picture of one word."""
+    max_word_pixels: PositiveInt = 16_000_000
+    """Of all pictures of words in a request together, known from their headers."""
     max_pages: PositiveInt = 20
     """Of a document; longer ones are for `/v1/batches`."""
     max_words: PositiveInt = 512
     """Pictures in one request of words."""
     max_files: PositiveInt = 64
     """Documents in one request that streams its answers."""
-    max_lexicon_words: PositiveInt = 10_000
-    """Of one request."""
     max_requests: PositiveInt = 128
     """That a replica of the ingress works on at a time; what comes beyond gets 429 at once."""
     retry_after_seconds: PositiveInt = 1

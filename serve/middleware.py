@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -37,11 +37,16 @@ class Gate:
     """ASGI middleware."""
 
     def __init__(
-        self, app: ASGIApp, tokens: TokenGuard, limits: LimitsConfig, metrics: RequestMetrics
+        self,
+        app: ASGIApp,
+        tokens: TokenGuard,
+        admission: Admission,
+        limits: LimitsConfig,
+        metrics: RequestMetrics,
     ) -> None:
         """Stand before `app`."""
-        self._app, self._tokens, self._limits, self._metrics = app, tokens, limits, metrics
-        self._admission = Admission(limits.max_requests, limits.retry_after_seconds)
+        self._app, self._tokens, self._admission = app, tokens, admission
+        self._limits, self._metrics = limits, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or refuse it."""
@@ -74,13 +79,13 @@ class Gate:
             raise _too_large(self._limits)
         return caller
 
-    def _place(self, scope: Scope) -> "nullcontext[None]":
+    def _place(self, scope: Scope) -> AbstractContextManager[None]:
         is_work = scope["path"].startswith(_GUARDED) and scope["method"] == "POST"
-        return self._admission.place() if is_work else nullcontext()  # type: ignore[return-value]
+        return self._admission.place() if is_work else nullcontext()
 
     def _finish(self, passage: "_Passage") -> None:
         scope, seconds = passage.scope, time.monotonic() - passage.began
-        route = getattr(scope.get("route"), "path", _UNMATCHED)
+        route = getattr(scope.get("route"), "path", "") or _UNMATCHED
         kind = scope.get("ocr.problem", "")
         if kind:
             self._metrics.count_problem(kind)

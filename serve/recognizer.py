@@ -148,7 +148,7 @@ class WordReader:
     async def _read_job(self, job: WordJob) -> WordsAnswer:
         try:
             key = self._key(job.options)
-            decoded = [_decoded(image, self._max_word_pixels) for image in job.images]
+            decoded = await asyncio.to_thread(_decode, job.images, self._max_word_pixels)
             pixels = [image for image in decoded if not isinstance(image, Reading)]
             readings = iter(await self._submit(pixels, key))
         except _UnknownModelError as error:
@@ -200,11 +200,21 @@ def _read_options(options: WordOptions) -> ReadOptions:
     )
 
 
-def _decoded(image: bytes | Pixels, max_pixels: int) -> Pixels | Reading:
-    try:
-        return decode_image(image, max_pixels=max_pixels)
-    except ImageError as error:
-        return Reading("", 0.0, (), error=str(error))
+def _decode(images: Sequence[bytes | Pixels], max_pixels: int) -> list[Pixels | Reading]:
+    """Decode what is encoded, until there are too many pixels; small files may have very many."""
+    decoded: list[Pixels | Reading] = []
+    for image in images:
+        if not isinstance(image, bytes):  # cut out of a page
+            decoded.append(image)
+            continue
+        try:
+            pixels = decode_image(image, max_pixels=max_pixels)
+        except ImageError as error:
+            decoded.append(Reading("", 0.0, (), error=str(error)))
+        else:
+            decoded.append(pixels)
+            max_pixels -= pixels.shape[0] * pixels.shape[1]
+    return decoded
 
 
 def _to_reading(prediction: Prediction) -> Reading:

@@ -89,16 +89,18 @@ class Words:
         return jobs
 
     async def _call(self, jobs: list[_Waiting]) -> None:
-        answers: list[WordsAnswer] | Fault = Fault("unavailable", "the call did not end")
         try:
-            answers = await _answered(
+            answers: list[WordsAnswer] | Fault = await _answered(
                 self._handle.read, [job for job, _ in jobs], max_seconds=self._max_seconds
             )
-        finally:
-            for number, (_, future) in enumerate(jobs):
+        except Exception as error:  # noqa: BLE001  # a border: the callers get it
+            for _, future in jobs:
                 if not future.done():
-                    one = answers if isinstance(answers, Fault) else answers[number]
-                    future.set_result(one)
+                    future.set_exception(error)
+            return
+        for number, (_, future) in enumerate(jobs):
+            if not future.done():
+                future.set_result(answers if isinstance(answers, Fault) else answers[number])
 
 
 class Pages:

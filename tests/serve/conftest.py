@@ -1,5 +1,6 @@
 """One application of Ray Serve for all tests of the HTTP interface."""
 
+import hashlib
 import io
 import socket
 import time
@@ -26,6 +27,23 @@ _LIMITS = {  # that tests can reach
     "max_words": 20,
     "max_requests": 24,
 }
+
+
+def _free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return int(opened.getsockname()[1])
+
+
+_GRPC_PORT = _free_port()
+_TOKENS = {"tests": "open sesame", "rarely": "once in a while"}
+_ACCESS = {
+    "tokens": [
+        {"name": name, "sha256": hashlib.sha256(token.encode()).hexdigest()}
+        for name, token in _TOKENS.items()
+    ]
+}
+_ACCESS["tokens"][1] |= {"requests_per_minute": 1, "burst": 2}  # type: ignore[dict-item]
 
 Picture = Callable[..., bytes]
 Deploy = Callable[[dict[str, Any]], None]
@@ -75,14 +93,18 @@ def models() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def deploy(ray_cluster: None) -> Iterator[Deploy]:
     """Return a function of models that deploys them, as `serve deploy` does a file."""
-    serve.start(http_options={"host": "127.0.0.1", "port": _free_port()})
+    servicers = ["serve.ocr_pb2_grpc.add_OCRServicer_to_server"]
+    serve.start(
+        http_options={"host": "127.0.0.1", "port": _free_port()},
+        grpc_options={"port": _GRPC_PORT, "grpc_servicer_functions": servicers},
+    )
 
     def run(models: dict[str, Any]) -> None:
         application = {
             "name": "ocr",
             "route_prefix": "/",
             "import_path": "serve.app:build",
-            "args": {"limits": _LIMITS},
+            "args": {"limits": _LIMITS, "access": _ACCESS},
             "deployments": [{"name": "words", "user_config": models}],
         }
         schema = ServeDeploySchema.model_validate({"applications": [application]})
@@ -90,6 +112,19 @@ def deploy(ray_cluster: None) -> Iterator[Deploy]:
 
     yield run
     serve.shutdown()
+
+
+@pytest.fixture(scope="session")
+def tokens() -> dict[str, str]:
+    """Tokens by the names of their callers: `tests`, and `rarely`, who has two requests."""
+    return _TOKENS
+
+
+@pytest.fixture(scope="session")
+def grpc_address(address: str) -> str:
+    """Where the application listens for gRPC."""
+    assert address, "the application runs"
+    return f"127.0.0.1:{_GRPC_PORT}"
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +151,8 @@ def wait_until() -> Callable[..., float]:
 @pytest.fixture
 def client(address: str, wait_until: Callable[..., float]) -> Iterator[httpx2.Client]:
     """A client of the application, which is ready."""
-    with httpx2.Client(base_url=address, timeout=120) as opened:
+    headers = {"Authorization": f"Bearer {_TOKENS['tests']}"}
+    with httpx2.Client(base_url=address, timeout=120, headers=headers) as opened:
         wait_until(lambda: opened.get("/readyz").status_code == 200)
         yield opened
 
@@ -131,9 +167,3 @@ def _serve_client() -> Any:  # noqa: ANN401  # Ray's own, of no public type
     client = _get_global_client()
     assert client is not None
     return client
-
-
-def _free_port() -> int:
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return int(opened.getsockname()[1])

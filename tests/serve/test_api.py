@@ -184,3 +184,20 @@ def test_openapi_names_every_answer_of_a_verb(client: httpx2.Client) -> None:
     )
     assert {"401", "413", "415", "422", "429", "503"} <= set(verb["responses"])
     assert "application/problem+json" in verb["responses"]["429"]["content"]
+
+
+def test_no_token_a_wrong_one_and_a_used_up_one_are_refused(
+    address: str, client: httpx2.Client, word_picture: Picture, tokens: dict[str, str]
+) -> None:
+    def status(authorization: str | None) -> int:
+        headers = {} if authorization is None else {"Authorization": authorization}
+        url = f"{address}/v1/recognize"
+        response = httpx2.post(url, content=word_picture(), headers=headers, timeout=60)
+        if response.status_code != 200:
+            _kind(response)
+        return response.status_code
+
+    assert client.get("/healthz", headers={"Authorization": ""}).status_code == 200
+    assert status(None) == 401
+    assert status("Bearer wrong") == 401
+    assert [status(f"Bearer {tokens['rarely']}") for _ in range(3)] == [200, 200, 429]

@@ -97,17 +97,22 @@ def test_no_service_is_an_error_that_says_so() -> None:
 
 
 def test_both_clients_read_as_one_process_does(
-    client: httpx2.Client, word_picture: Picture, page_picture: Picture, reader: PageReader
+    client: httpx2.Client,
+    word_picture: Picture,
+    page_picture: Picture,
+    reader: PageReader,
+    tokens: dict[str, str],
 ) -> None:
+    token = tokens["tests"]
     address, words = str(client.base_url), [word_picture("one"), word_picture("two"), b"none"]
     page = page_picture("HOTEL Paris")
-    with Client(address) as sync_client:
+    with Client(address, token=token) as sync_client:
         readings = sync_client.read_words(words)
         (read_page,) = sync_client.read_document(page)
         assert sync_client.convert(page, "pdf").startswith(b"%PDF-")
 
     async def read() -> tuple[object, object]:
-        async with AsyncClient(address) as async_client:
+        async with AsyncClient(address, token=token) as async_client:
             models = await async_client.models()
             assert models["default"] == "compact"
             return await async_client.read_words(words), await async_client.convert(page, "text")
@@ -124,6 +129,7 @@ def test_both_clients_read_as_one_process_does(
 def test_the_command_reads_a_folder_by_the_service(
     client: httpx2.Client,
     page_picture: Picture,
+    tokens: dict[str, str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -133,6 +139,7 @@ def test_the_command_reads_a_folder_by_the_service(
     (scans / "sign.png").write_bytes(page_picture("HOTEL"))
     (scans / "broken.png").write_bytes(b"no picture")
     settings = [f"input={scans}", f"output={out}", f"address={client.base_url}", "format=json"]
+    monkeypatch.setenv("OCR_TOKEN", tokens["tests"])
     monkeypatch.setattr(sys, "argv", [JOB, "--set", *settings])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(JOB, run_name="__main__")

@@ -18,14 +18,15 @@ Deploy = Callable[[dict[str, Any]], None]
 class Load:
     """Clients that send words, and now and then a page, until they are told to stop."""
 
-    def __init__(self, address: str, word: bytes, page: bytes) -> None:
-        self._address, self._word, self._page = address, word, page
+    def __init__(self, client: httpx2.Client, word: bytes, page: bytes) -> None:
+        self._address, self._headers = client.base_url, client.headers
+        self._word, self._page = word, page
         self._stop = threading.Event()
         self.responses: list[httpx2.Response] = []
         self.errors: list[Exception] = []
 
     def run(self, number: int) -> None:
-        with httpx2.Client(base_url=self._address, timeout=200) as client:
+        with httpx2.Client(base_url=self._address, headers=self._headers, timeout=200) as client:
             while not self._stop.is_set():
                 path, body = (
                     ("/v1/ocr", self._page) if number == 0 else ("/v1/recognize", self._word)
@@ -50,7 +51,7 @@ def load(client: httpx2.Client, word_picture: Picture, page_picture: Picture) ->
 
     @contextmanager
     def run() -> Iterator[Load]:
-        running = Load(str(client.base_url), word_picture("Hotel"), page_picture("HOTEL"))
+        running = Load(client, word_picture("Hotel"), page_picture("HOTEL"))
         threads = [threading.Thread(target=running.run, args=(n,)) for n in range(4)]
         for thread in threads:
             thread.start()

@@ -36,6 +36,13 @@ def test_on_loopback_everybody_may_come_in() -> None:
     assert TokenGuard(AccessConfig(), "127.0.0.1", {}).admit(None) == "anyone"
 
 
+def test_what_listens_on_all_interfaces_asks_for_a_token_all_the_same() -> None:
+    with pytest.raises(Problem):
+        TokenGuard(AccessConfig(), "127.0.0.1", {}).admit(None, on_all_interfaces=True)
+    opened = TokenGuard(AccessConfig(required="never"), "127.0.0.1", {})
+    assert opened.admit(None, on_all_interfaces=True) == "anyone"
+
+
 def test_beyond_loopback_nothing_starts_without_tokens() -> None:
     with pytest.raises(ConfigError, match=r"listens on 0\.0\.0\.0 and no caller has a token"):
         TokenGuard(AccessConfig(), "0.0.0.0", {})  # nothing is opened
