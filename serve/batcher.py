@@ -70,11 +70,11 @@ class Batcher(Generic[Item, Result]):
         Jobs share a batch where their `key` is equal.
 
         Raises:
-            RuntimeError: The batcher was closed.
+            RuntimeError: The batcher was closed, or its thread has ended.
         """
         job = _Job[Item, Result](items, key, cost)
         with self._changed:
-            if self._is_closed:
+            if self._is_closed or not self.is_alive:
                 raise RuntimeError("the batcher is closed")
             self._waiting.append(job)
             self._changed.notify()

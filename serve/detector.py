@@ -7,15 +7,18 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from ocr_model.bundle import BundleInfo
+from ocr_model.config import explain
 from ocr_model.decoding.readings import Prediction
 from ocr_model.detection.maps import AnyPixels, TextDetector, TextMaps
 from ocr_model.detection.rectify import Crop
 from ocr_model.errors import OCRError
+from ocr_model.inference.documents import DocumentConfig
 from ocr_model.inference.page_reader import PageReader
 from ocr_model.inference.reader_config import PageReaderConfig, ReadingConfig
 
@@ -98,7 +101,9 @@ class PageService:
             pages = list(reader.read_document(document))
         except RefusedError as error:
             return error.fault
-        except (OCRError, ValueError) as error:  # pydantic's is a ValueError
+        except ValidationError as error:
+            return Fault("bad_setting", "; ".join(explain(DocumentConfig, error)))
+        except OCRError as error:
             return Fault("bad_setting", str(error))
         self._metrics.report(pages)
         return pages

@@ -15,6 +15,7 @@ from .metrics import RequestMetrics
 from .problems import Problem, internal_problem
 
 _GUARDED = "/v1/"
+_GONE = 499  # a caller who went away before the answer began, as nginx has it
 _UNMATCHED = "unmatched"  # a path of the caller's own is no name of a series
 _SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -70,7 +71,7 @@ class Gate:
             self._finish(passage)
 
     def _admit(self, scope: Scope) -> str:
-        if not scope["path"].startswith(_GUARDED):
+        if not _is_guarded(scope):
             return "open"
         headers = Headers(scope=scope)
         caller = self._tokens.admit(headers.get("authorization"))
@@ -80,24 +81,23 @@ class Gate:
         return caller
 
     def _place(self, scope: Scope) -> AbstractContextManager[None]:
-        is_work = scope["path"].startswith(_GUARDED) and scope["method"] == "POST"
+        is_work = _is_guarded(scope) and scope["method"] == "POST"
         return self._admission.place() if is_work else nullcontext()
 
     def _finish(self, passage: "_Passage") -> None:
         scope, seconds = passage.scope, time.monotonic() - passage.began
         route = getattr(scope.get("route"), "path", "") or _UNMATCHED
-        kind = scope.get("ocr.problem", "")
+        kind, status = scope.get("ocr.problem", ""), passage.status or _GONE
         if kind:
             self._metrics.count_problem(kind)
-        self._metrics.end(
-            route, passage.status, passage.caller, seconds, self._admission.num_under_way
-        )
+        num_under_way = self._admission.num_under_way
+        self._metrics.end(route, status, passage.caller, seconds, num_under_way)
         if passage.caller != "open":
             logger.info(
                 "request",
                 extra={
                     "route": route,
-                    "status": passage.status,
+                    "status": status,
                     "caller": passage.caller,
                     "problem": kind,
                     "milliseconds": round(1000 * seconds, 1),
@@ -124,7 +124,7 @@ class _Passage:
             headers = MutableHeaders(scope=message)
             for name, value in _SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
-            if self.scope["path"].startswith(_GUARDED):
+            if _is_guarded(self.scope):
                 headers.setdefault("Cache-Control", "no-store")
         await self._send(message)
 
@@ -152,6 +152,11 @@ class _Body:
             raise _too_large(self._limits)
         self._is_whole = not message.get("more_body", False)
         return message
+
+
+def _is_guarded(scope: Scope) -> bool:
+    """Say whether a token is asked for; a prefix before the route does not lead around it."""
+    return _GUARDED in scope["path"]
 
 
 def _too_large(limits: LimitsConfig) -> Problem:

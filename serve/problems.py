@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
@@ -68,6 +69,14 @@ def problem_of_image(error: str) -> Problem:
     reason, _, detail = error.partition(": ")
     status = _OF_IMAGES.get(reason, HTTPStatus.UNPROCESSABLE_ENTITY)
     return Problem(status, reason.replace("_", "-"), "The image cannot be read", detail or reason)
+
+
+def faults_of(error: ValidationError | RequestValidationError) -> str:
+    """Say what is wrong and where, without the values, which are the caller's."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+        for fault in error.errors()
+    )
 
 
 def internal_problem() -> Problem:

@@ -14,7 +14,7 @@ from . import ocr_pb2
 from .api import Backend
 from .formats import media_type, write_pages
 from .messages import Fault, Reading, WordJob
-from .problems import Problem, problem_of, problem_of_image
+from .problems import Problem, faults_of, problem_of, problem_of_image
 from .protocol import OcrQuery, RecognizeQuery
 from .uploads import require_document
 
@@ -92,7 +92,7 @@ class Verbs:
             raise
         except ValidationError as error:
             context.set_code(grpc.StatusCode.INVALID_ARGUMENT)
-            context.set_details("; ".join(str(fault["msg"]) for fault in error.errors()))
+            context.set_details(faults_of(error))
             raise
 
     def _accepted(self, answer: Answer | Fault) -> Answer:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from ocr_model.inference.documents import document_kind
 
-from .problems import Problem
+from .problems import Problem, faults_of
 from .protocol import ImagesBody
 
 _MULTIPART, _JSON = "multipart/form-data", "application/json"
@@ -60,11 +60,7 @@ async def read_word_images(request: Request, most: int) -> list[bytes]:
         body = ImagesBody.model_validate_json(await _raw(request))
         images = [base64.b64decode(image, validate=True) for image in body.images]
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors()
-        )
-        raise Problem(_UNPROCESSABLE, "bad-json", "The JSON is wrong", faults) from error
+        raise Problem(_UNPROCESSABLE, "bad-json", "The JSON is wrong", faults_of(error)) from error
     except (binascii.Error, ValueError) as error:
         raise Problem(_UNPROCESSABLE, "bad-base64", "Not base64", str(error)) from error
     if len(images) > most:
