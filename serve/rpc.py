@@ -10,6 +10,8 @@ import grpc
 from pydantic import ValidationError
 from ray.serve.grpc_util import RayServegRPCContext
 
+from ocr_model.errors import OCRError
+
 from . import ocr_pb2
 from .api import Backend
 from .formats import media_type, write_pages
@@ -89,11 +91,11 @@ class Verbs:
         except Problem as problem:
             context.set_code(_CODES.get(problem.status, grpc.StatusCode.INVALID_ARGUMENT))
             context.set_details(f"{problem.kind}: {problem.detail}")
-            raise
+            raise OCRError(str(problem)) from None  # which can be pickled, as a problem cannot
         except ValidationError as error:
             context.set_code(grpc.StatusCode.INVALID_ARGUMENT)
             context.set_details(faults_of(error))
-            raise
+            raise OCRError(faults_of(error)) from None
 
     def _accepted(self, answer: Answer | Fault) -> Answer:
         if isinstance(answer, Fault):
