@@ -9,8 +9,12 @@ import yaml
 
 def job_command(job: str, settings: Mapping[str, object]) -> str:
     """Return `uv run jobs/<job> --set ...`; what YAML would take for something else is quoted."""
-    texts = [f"{name}={_as_yaml(value)}" for name, value in settings.items()]
-    return shlex.join(["uv", "run", f"jobs/{job}", "--set", *texts])
+    return shlex.join(["uv", "run", f"jobs/{job}", "--set", *settings_of_command(settings)])
+
+
+def settings_of_command(settings: Mapping[str, object]) -> list[str]:
+    """Return what follows `--set`: `name=value`, the value in YAML."""
+    return [f"{name}={_as_yaml(value)}" for name, value in settings.items()]
 
 
 def _as_yaml(value: object) -> str:

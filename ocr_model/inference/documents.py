@@ -187,7 +187,7 @@ def _open_file(path: Path, config: DocumentConfig) -> Iterator[_Loader]:
 
 
 def _open_content(data: bytes | Path, head: bytes, config: DocumentConfig) -> Iterator[_Loader]:
-    kind = _kind(head)
+    kind = document_kind(head)
     if kind == "pdf":
         password = _password(config)
         yield from open_pdf(data, dpi=config.dpi, max_pixels=config.max_pixels, password=password)
@@ -201,7 +201,9 @@ def _open_content(data: bytes | Path, head: bytes, config: DocumentConfig) -> It
         raise ImageError("not_an_image", f"it begins with {head[:8]!r}, {_EXPECTED}")
 
 
-def _kind(head: bytes) -> Literal["pdf", "tiff", "image"] | None:
+def document_kind(head: bytes) -> Literal["pdf", "tiff", "image"] | None:
+    """Return what the first bytes of a file say that it is; None: nothing that is read here."""
+    head = head[:_HEAD_BYTES]
     if head.startswith(_TIFF_MARKS):
         return "tiff"
     if head.startswith(_IMAGE_MARKS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):

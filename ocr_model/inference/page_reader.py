@@ -2,16 +2,18 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
+from ocr_model.bundle import BundleInfo
 from ocr_model.decoding.readings import Prediction, sureness
 from ocr_model.detection.boxes import find_words
 from ocr_model.detection.maps import AnyPixels, Quads, TextDetector
@@ -61,13 +63,27 @@ class _Draft:
     warnings: list[str] = field(default_factory=list)
 
 
+@runtime_checkable
+class CropReader(Protocol):
+    """Reads the words that are cut out of pages: a `Recognizer`, or one that runs elsewhere."""
+
+    info: BundleInfo
+    """Of the model, whose geometry crops are cut to."""
+
+    def read(self, images: Sequence[Crop], /) -> list[Prediction]:
+        """Read crops, in their order."""
+
+    def read_all(self, images: Iterable[Crop], /) -> Iterator[Prediction]:
+        """Read crops as they come, in their order."""
+
+
 class PageReader:
     """Finds and reads the text of whole images. May be used by several threads at once."""
 
     def __init__(
         self,
         detector: TextDetector,
-        recognizer: Recognizer,
+        recognizer: CropReader,
         config: ReadingConfig = AS_USUAL,
     ) -> None:
         """Chain a detector and a recogniser; `config` says how, not which."""

@@ -1,0 +1,284 @@
+"""The HTTP interface: a FastAPI application over the two deployments."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware import Middleware
+from starlette.responses import Response, StreamingResponse
+
+from .batches import Batches
+from .formats import media_type, write_pages
+from .guards import Admission, TokenGuard
+from .limits import LimitsConfig
+from .messages import Fault, PageOptions, Reading, WordJob, WordOptions
+from .metrics import RequestMetrics
+from .middleware import Gate
+from .problems import MEDIA_TYPE as PROBLEM_TYPE
+from .problems import answer_with_problems, problem_of, problem_of_image
+from .protocol import (
+    AttentionAnswer,
+    AttentionQuery,
+    BatchAnswer,
+    BatchBody,
+    HealthAnswer,
+    ImagesBody,
+    ModelAnswer,
+    ModelsAnswer,
+    OcrQuery,
+    ProblemDocument,
+    RecognizeAnswer,
+    RecognizeQuery,
+    WordAnswer,
+)
+from .remote import Pages, Words
+from .streaming import MEDIA_TYPE as NDJSON
+from .streaming import stream_documents
+from .uploads import read_uploads, read_word_images, require_document
+
+_PAGE_FOLDER = Path(__file__).parent / "page"
+_STREAMED_AT_A_TIME = 4
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+
+def _form(most: int | None) -> dict[str, Any]:
+    files = {"type": "array", "minItems": 1, "items": _BINARY["schema"]}
+    if most is not None:
+        files["maxItems"] = most
+    return {"schema": {"type": "object", "required": ["file"], "properties": {"file": files}}}
+
+
+_PICTURE_BODY = {
+    "application/octet-stream": _BINARY,
+    "image/*": _BINARY,
+    "multipart/form-data": _form(1),
+}
+_DOCUMENT_BODY = {
+    **_PICTURE_BODY,
+    "application/pdf": _BINARY,
+    "multipart/form-data": _form(None),
+}
+_WORDS_BODY = {
+    **_PICTURE_BODY,
+    "multipart/form-data": _form(None),
+    "application/json": {"schema": ImagesBody.model_json_schema()},
+}
+_ANSWERS_OF_OCR: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The pages, as `docs/page.schema.json` says, or in the format asked for.",
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "text/plain": {},
+            "text/html": {},
+            "application/xml": {},
+            "application/pdf": {},
+            NDJSON: {},
+        },
+    }
+}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {
+        "model": ProblemDocument,
+        "description": description,
+        "content": {PROBLEM_TYPE: {}},
+    }
+    for code, description in {
+        401: "No token, or an unknown one.",
+        403: "A batch's prefix that is not allowed.",
+        404: "No such model, or no such batch.",
+        408: "The body came too slowly.",
+        413: "A limit of size.",
+        415: "Neither picture nor PDF.",
+        422: "A parameter or an image is wrong.",
+        429: "Too many requests; see Retry-After.",
+        503: "A replica has just ended; see Retry-After.",
+        504: "It took too long.",
+    }.items()
+}
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What the interface stands on."""
+
+    words: Words
+    pages: Pages
+    limits: LimitsConfig
+    batches: Batches
+    tokens: TokenGuard
+    admission: Admission
+    metrics: RequestMetrics
+
+
+def create_app(backend: Backend) -> FastAPI:
+    """Build the application."""
+    app = FastAPI(
+        title="OCR on Ray",
+        version="1",
+        summary="Reads the text of images and PDFs.",
+        docs_url=None,  # its page would load scripts of another host
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        middleware=[
+            Middleware(
+                Gate,
+                tokens=backend.tokens,
+                admission=backend.admission,
+                limits=backend.limits,
+                metrics=backend.metrics,
+            )
+        ],
+    )
+    answer_with_problems(app)
+    api = _Api(backend)
+    app.include_router(api.router)
+    if _PAGE_FOLDER.is_dir():
+        app.mount("/", StaticFiles(directory=_PAGE_FOLDER, html=True), name="page")
+    return app
+
+
+class _Api:
+    """The routes."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._words, self._pages, self._limits = backend.words, backend.pages, backend.limits
+        self._batches = backend.batches
+        self.router = APIRouter()
+        self._add("POST", "/v1/ocr", self.ocr, _DOCUMENT_BODY, _ANSWERS_OF_OCR)
+        self._add("POST", "/v1/recognize", self.recognize, _WORDS_BODY)
+        self._add("POST", "/v1/attention", self.attention, _PICTURE_BODY)
+        self._add("GET", "/v1/models", self.models)
+        self._add("POST", "/v1/batches", self.submit_batch, status_code=HTTPStatus.ACCEPTED)
+        self._add("GET", "/v1/batches/{number}", self.batch)
+        self._add("GET", "/healthz", self.healthz)
+        self._add("GET", "/readyz", self.readyz)
+
+    def _add(
+        self,
+        method: str,
+        path: str,
+        endpoint: Callable[..., Any],
+        body: dict[str, Any] | None = None,
+        answers: dict[int | str, dict[str, Any]] | None = None,
+        status_code: HTTPStatus = HTTPStatus.OK,
+    ) -> None:
+        extra = {} if body is None else {"requestBody": {"required": True, "content": body}}
+        self.router.add_api_route(
+            path,
+            endpoint,
+            methods=[method],
+            status_code=status_code,
+            responses={**_PROBLEMS, **(answers or {})},
+            openapi_extra=extra,
+        )
+
+    async def ocr(self, request: Request, query: Annotated[OcrQuery, Query()]) -> Response:
+        """Read an image or a PDF: the raw body, or the file of a form.
+
+        With `Accept: application/x-ndjson`, a form may have many files; a line of JSON for each
+        comes as soon as it is done.
+        """
+        options = query.page_options()
+        if NDJSON in request.headers.get("accept", ""):
+            return await self._stream(request, query.format, options)
+        (upload,) = await read_uploads(request, 1)
+        require_document(upload.data)
+        pages = self._accepted(await self._pages.read(upload.data, options))
+        if len(pages) == 1 and pages[0].error:
+            raise problem_of_image(pages[0].error)
+        content = await asyncio.to_thread(
+            write_pages, query.format, pages, upload.data, options, self._limits
+        )
+        return Response(content, media_type=media_type(query.format))
+
+    async def recognize(
+        self, request: Request, query: Annotated[RecognizeQuery, Query()]
+    ) -> RecognizeAnswer:
+        """Read pictures of words: one as the raw body, many as files of a form or base64 in JSON.
+
+        Of several, one that cannot be read has an `error` of its own.
+        """
+        images = await read_word_images(request, self._limits.max_words)
+        job = WordJob(images, query.word_options(query.orientations))
+        readings = self._accepted(await self._words.read(job))
+        if len(readings) == 1 and readings[0].error:
+            raise problem_of_image(readings[0].error)
+        return RecognizeAnswer(words=[_word(reading) for reading in readings])
+
+    async def attention(
+        self, request: Request, query: Annotated[AttentionQuery, Query()]
+    ) -> AttentionAnswer:
+        """Read one upright word, and say where each of its characters was seen."""
+        (upload,) = await read_uploads(request, 1)
+        attention = self._accepted(
+            await self._words.attend(upload.data, WordOptions(query.model, query.characters))
+        )
+        return AttentionAnswer(
+            text=attention.reading.text,
+            confidence=attention.reading.confidence,
+            char_confidences=list(attention.reading.char_confidences),
+            width=attention.width,
+            height=attention.height,
+            maps=attention.maps,
+        )
+
+    async def models(self) -> ModelsAnswer:
+        """List the recognisers that can be asked for by name."""
+        default, models = self._accepted(await self._words.describe())
+        return ModelsAnswer(
+            default=default, models=[ModelAnswer(**asdict(model)) for model in models]
+        )
+
+    async def submit_batch(self, request: Request, body: BatchBody) -> BatchAnswer:
+        """Read a whole folder or bucket by a job of its own."""
+        return await self._batches.submit(body, str(request.scope["ocr.caller"]))
+
+    async def batch(self, number: str) -> BatchAnswer:
+        """Tell how far a batch is."""
+        return await self._batches.tell(number)
+
+    async def healthz(self) -> HealthAnswer:
+        """Say that this process answers."""
+        return HealthAnswer()
+
+    async def readyz(self) -> HealthAnswer:
+        """Say that words and pages can be read."""
+        self._accepted(await self._words.describe())
+        self._accepted(await self._pages.is_ready())
+        return HealthAnswer()
+
+    async def _stream(self, request: Request, name: str, options: PageOptions) -> Response:
+        if name != "json":
+            detail = f"a stream is of JSON, format={name} is not"
+            raise problem_of(Fault("bad_setting", detail), self._limits.retry_after_seconds)
+        uploads = await read_uploads(request, self._limits.max_files)
+        lines = stream_documents(
+            uploads,
+            partial(self._pages.read, options=options),
+            _STREAMED_AT_A_TIME,
+            self._limits.retry_after_seconds,
+        )
+        return StreamingResponse(lines, media_type=NDJSON)
+
+    def _accepted(self, answer: Answer | Fault) -> Answer:
+        if isinstance(answer, Fault):
+            raise problem_of(answer, self._limits.retry_after_seconds)
+        return answer
+
+
+def _word(reading: Reading) -> WordAnswer:
+    return WordAnswer(
+        text=reading.text,
+        confidence=reading.confidence,
+        char_confidences=list(reading.char_confidences),
+        rotation=reading.rotation,
+        error=reading.error,
+    )

@@ -1,0 +1,103 @@
+"""Whole buckets, read by a Ray job: submitted here, asked for here."""
+
+import asyncio
+import logging
+import shlex
+import sys
+import uuid
+from dataclasses import dataclass
+from functools import cached_property
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from ray.job_submission import JobSubmissionClient
+
+from ocr_model.commands import settings_of_command
+
+from .limits import BatchesConfig
+from .problems import Problem
+from .protocol import BatchAnswer, BatchBody
+
+_ROOT = Path(__file__).parents[1]
+_JOB = _ROOT / "jobs" / "batch_ocr.py"
+_PREFIX = "ocr-batch-"
+_LAST_CHARS = 2000  # of a job's log
+
+logger = logging.getLogger("ray.serve")
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Submits `jobs/batch_ocr.py` and tells how far it is."""
+
+    config: BatchesConfig
+
+    async def submit(self, body: BatchBody, caller: str) -> BatchAnswer:
+        """Start a job.
+
+        Raises:
+            Problem: A prefix is not among those that are allowed, or Ray takes no jobs.
+        """
+        _require_allowed("input", body.input, self.config.inputs)
+        _require_allowed("output", body.output, self.config.outputs)
+        settings = {"input": body.input, "output": body.output, "mode": body.mode}
+        command = [sys.executable, str(_JOB), "--set", *settings_of_command(settings)]
+        number = _PREFIX + uuid.uuid4().hex
+        await self._ask(
+            "submit_job",
+            entrypoint=shlex.join(command),
+            submission_id=number,
+            runtime_env={"env_vars": {"PYTHONPATH": str(_ROOT)}},
+            metadata={"caller": caller},
+        )
+        return await self.tell(number)
+
+    async def tell(self, number: str) -> BatchAnswer:
+        """Tell how far a job is.
+
+        Raises:
+            Problem: There is no such job, or Ray does not answer.
+        """
+        if not number.startswith(_PREFIX):
+            raise _no_such_batch(number)
+        info = await self._ask("get_job_info", number)
+        log = await self._ask("get_job_logs", number)
+        return BatchAnswer(
+            id=number,
+            status=str(info.status.value).lower(),
+            message=info.message or "",
+            log=str(log)[-_LAST_CHARS:],
+        )
+
+    @cached_property
+    def _client(self) -> JobSubmissionClient:
+        return JobSubmissionClient(self.config.address)
+
+    async def _ask(self, method: str, *arguments: object, **named: object) -> Any:  # noqa: ANN401
+        """Call a method of Ray's client, which blocks."""
+        try:
+            return await asyncio.to_thread(
+                lambda: getattr(self._client, method)(*arguments, **named)
+            )
+        except (RuntimeError, ConnectionError) as error:  # all that Ray's client raises
+            if "does not exist" in str(error):
+                raise _no_such_batch(str(arguments[0])) from error
+            logger.exception("Ray's job server")
+            status, title = HTTPStatus.SERVICE_UNAVAILABLE, "No jobs can be submitted"
+            detail = "Ray's job server did not take it; the log says more"
+            raise Problem(status, "no-job-server", title, detail, Retry_After="10") from error
+
+
+def _require_allowed(name: str, address: str, prefixes: tuple[str, ...]) -> None:
+    """Refuse what is not below a prefix; `..` would lead out of it."""
+    is_below = any(address.startswith(prefix) for prefix in prefixes)
+    if not is_below or ".." in address.split("/"):
+        known = ", ".join(prefixes) or "none"
+        detail = f"{name}={address} is not below an allowed prefix ({known})"
+        raise Problem(HTTPStatus.FORBIDDEN, "not-allowed", "The prefix is not allowed", detail)
+
+
+def _no_such_batch(number: str) -> Problem:
+    detail = f"there is no batch {number!r}"
+    return Problem(HTTPStatus.NOT_FOUND, "unknown-batch", "There is no such batch", detail)

@@ -1,0 +1,140 @@
+"""`ServeConfig`: the whole application in one typed description; `args` of `deploy.yaml`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from ocr_model.config import Config, explain
+from ocr_model.devices import Precision
+from ocr_model.errors import ConfigError
+from ocr_model.exports import Kind
+from ocr_model.inference.reader_config import CompactReaderConfig, DetectorConfig, ReadingConfig
+from ocr_model.weights import RECOGNIZER
+
+from .limits import AccessConfig, BatchesConfig, LimitsConfig
+
+
+class ReplicasConfig(Config):
+    """How many processes a deployment has, and what each takes."""
+
+    min_replicas: PositiveInt = 1
+    max_replicas: PositiveInt = 1
+    """Above the least, their number follows `target_ongoing_requests`."""
+    num_cpus: PositiveFloat = 0.4
+    """Logical, for placing; threads are those of OMP_NUM_THREADS. All must fit on 2 CPUs."""
+    num_gpus: float = Field(0.0, ge=0)
+    """A fraction lets several share one."""
+    max_ongoing_requests: PositiveInt = 64
+    """That one replica holds at a time."""
+    max_queued_requests: int = Field(256, ge=-1)
+    """Of one caller, beyond what the replicas hold; then the request is refused."""
+    target_ongoing_requests: PositiveFloat = 2.0
+    """By replica, on the average: more start above it."""
+    upscale_delay_seconds: PositiveFloat = 10.0
+    downscale_delay_seconds: PositiveFloat = 300.0
+    drain_seconds: PositiveFloat = 30.0
+    """That a replica which is to stop has for what it holds."""
+
+    @model_validator(mode="after")
+    def _least_is_least(self) -> "ReplicasConfig":
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(
+                f"max_replicas={self.max_replicas} is below min_replicas={self.min_replicas}"
+            )
+        return self
+
+
+class IngressReplicas(ReplicasConfig):
+    """Of the ingress, which computes little."""
+
+    num_cpus: PositiveFloat = 0.2
+    max_ongoing_requests: PositiveInt = 1024
+    """Far above `limits.max_requests`: it is the ingress that refuses, with a problem document."""
+    max_queued_requests: int = Field(-1, ge=-1)
+    target_ongoing_requests: PositiveFloat = 64.0
+
+
+class ModelChoice(Config):
+    """A recogniser that can be asked for."""
+
+    bundle: str = RECOGNIZER
+    """Folder of a bundle, or one in the box."""
+    kind: Kind = "torch"
+    """How it is run: `torch`, or one that jobs/export.py has made of it."""
+
+
+class WordsConfig(ReplicasConfig):
+    """The recogniser's deployment."""
+
+    max_queued_requests: int = Field(-1, ge=-1)
+    """A page whose words have been found is not refused."""
+
+    batch_words: PositiveInt = 8
+    """Of the model's full width, that are read at a time; of narrower ones, as many more as have
+    as many pixels when padded: of IIIT5K's some 26. 8 suits CPUs, 64 a GPU."""
+    calls_under_way: PositiveInt = 2
+    """From one replica of the ingress: what comes meanwhile goes together in the next. One is
+    computed while the next waits; more only make batches smaller."""
+    device: str | None = None
+    """Such as `cpu` or `cuda`; null: a GPU where the replica was given one."""
+    precision: Precision = "auto"
+
+
+class PagesConfig(ReplicasConfig):
+    """The detector's deployment."""
+
+    max_ongoing_requests: PositiveInt = 4
+    """Pages that one replica holds: while the words of one are read, the next is searched."""
+    max_queued_requests: int = Field(64, ge=-1)
+    target_ongoing_requests: PositiveFloat = 3.0
+    batch_pixels: PositiveInt = 8_000_000
+    """Of pages that are searched together."""
+    detector: DetectorConfig = CompactReaderConfig()
+    device: str | None = None
+    precision: Precision = "auto"
+    reading: ReadingConfig = ReadingConfig()
+
+
+class ModelsConfig(Config):
+    """Which recognisers there are: the `user_config` of the deployment `words`.
+
+    Ray Serve hands a change of it to running replicas, so no request is dropped; a change of the
+    application's `args` starts new ones.
+    """
+
+    models: dict[str, ModelChoice] = Field({"compact": ModelChoice()}, min_length=1)
+    """By the names that callers use."""
+    default_model: str = "compact"
+
+    @model_validator(mode="after")
+    def _default_is_known(self) -> "ModelsConfig":
+        if self.default_model not in self.models:
+            raise ValueError(
+                f"default_model={self.default_model!r} is none of models: {', '.join(self.models)}"
+            )
+        return self
+
+
+class ServeConfig(Config):
+    """The application, but for its models."""
+
+    ingress: IngressReplicas = IngressReplicas()
+    words: WordsConfig = WordsConfig()
+    pages: PagesConfig = PagesConfig()
+    limits: LimitsConfig = LimitsConfig()
+    access: AccessConfig = AccessConfig()
+    batches: BatchesConfig = BatchesConfig()
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+
+def serve_config(args: Mapping[str, Any]) -> ServeConfig:
+    """Check what `deploy.yaml` says.
+
+    Raises:
+        ConfigError: A setting is unknown or wrong; all are named.
+    """
+    try:
+        return ServeConfig.model_validate(dict(args))
+    except ValidationError as error:
+        raise ConfigError("\n".join(explain(ServeConfig, error))) from error

@@ -1,0 +1,209 @@
+"""The detector's deployment: documents in, pages out; words are read by the other deployment."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError
+from ray.serve.handle import DeploymentHandle
+
+from ocr_model.bundle import BundleInfo
+from ocr_model.config import explain
+from ocr_model.decoding.readings import Prediction
+from ocr_model.detection.maps import AnyPixels, TextDetector, TextMaps
+from ocr_model.detection.rectify import Crop
+from ocr_model.errors import OCRError
+from ocr_model.inference.documents import DocumentConfig
+from ocr_model.inference.page_reader import PageReader
+from ocr_model.inference.reader_config import PageReaderConfig, ReadingConfig
+
+from .batcher import Batcher
+from .config import PagesConfig
+from .limits import LimitsConfig
+from .messages import Fault, PageOptions, PagesAnswer, WordJob, WordOptions
+from .metrics import PageMetrics
+
+_WARM_UP_SIDE = 256
+_KNOWN_SECONDS = 5.0  # a model that has just come is not found by its name for so long
+_RECOGNIZER_GONE = Fault("unavailable", "a recogniser has ended; send it again")
+
+
+class PageService:
+    """Reads documents; a plain class, which Ray Serve runs as a deployment."""
+
+    def __init__(
+        self, config: PagesConfig, limits: LimitsConfig, words: DeploymentHandle[Any]
+    ) -> None:
+        """Load the detector and warm it up.
+
+        Raises:
+            BundleError: Its weights are missing, incomplete or altered.
+        """
+        self._config, self._limits, self._words = config, limits, words
+        self._infos: dict[str, BundleInfo] = {}
+        self._default_model, self._known_until = "", 0.0
+        chosen = PageReaderConfig(
+            detector=config.detector, device=config.device, precision=config.precision
+        )
+        self._detector = BatchedDetector(chosen.load_detector(), config.batch_pixels)
+        self._metrics = PageMetrics()
+        self._find_nothing()
+
+    async def read(self, document: bytes, options: PageOptions) -> PagesAnswer:
+        """Read a picture or a PDF; a page that cannot be read says why in `error`.
+
+        Cancelled, it stops before the next network is run.
+        """
+        stop = threading.Event()
+        try:
+            await self._learn_models()
+            return await asyncio.to_thread(self._read, document, options, stop)
+        except RayActorError:
+            return _RECOGNIZER_GONE
+        finally:
+            stop.set()
+
+    async def is_ready(self) -> bool:
+        """Return that this replica answers and knows the models."""
+        await self._learn_models()
+        return True
+
+    async def check_health(self) -> None:
+        """Run the detector.
+
+        Raises:
+            RuntimeError: The batcher's thread has ended, or the network does not compute.
+        """
+        await asyncio.to_thread(self._find_nothing)
+
+    async def _learn_models(self) -> None:
+        """Ask, from time to time, what the recognisers take: words are cut out for them."""
+        if time.monotonic() < self._known_until:
+            return
+        self._default_model, self._infos = await self._words.infos.remote()
+        self._known_until = time.monotonic() + _KNOWN_SECONDS
+
+    def _read(self, document: bytes, options: PageOptions, stop: threading.Event) -> PagesAnswer:
+        name = options.words.model or self._default_model
+        info = self._infos.get(name)
+        if info is None:
+            known = ", ".join(self._infos)
+            return Fault("unknown_model", f"there is no model {name!r}; there are {known}")
+        words = RemoteRecognizer(self._words, info, options.words, stop)
+        try:
+            config = self._reading(options)
+            reader = PageReader(_StoppingDetector(self._detector, stop), words, config)
+            pages = list(reader.read_document(document))
+        except RefusedError as error:
+            return error.fault
+        except ValidationError as error:
+            return Fault("bad_setting", "; ".join(explain(DocumentConfig, error)))
+        except OCRError as error:
+            return Fault("bad_setting", str(error))
+        self._metrics.report(pages)
+        return pages
+
+    def _reading(self, options: PageOptions) -> ReadingConfig:
+        reading = self._config.reading
+        dpi = reading.documents.dpi if options.dpi is None else options.dpi
+        documents = reading.documents.replace(
+            pages=options.pages,
+            dpi=dpi,
+            max_pages=self._limits.max_pages,
+            max_pixels=self._limits.max_image_pixels,
+        )
+        return reading.replace(
+            documents=documents,
+            orientation=options.orientation,
+            min_confidence=max(options.min_confidence, reading.min_confidence),
+        )
+
+    def _find_nothing(self) -> None:
+        self._detector.find([np.full((_WARM_UP_SIDE, _WARM_UP_SIDE, 3), 255, np.uint8)])
+
+
+class BatchedDetector(TextDetector):
+    """A detector whose batches have the pages of several threads."""
+
+    def __init__(self, detector: TextDetector, batch_pixels: int) -> None:
+        """Take a detector over; `batch_pixels` are those of the pages, unscaled."""
+        self.boxes, self._detector, self._batch_pixels = detector.boxes, detector, batch_pixels
+        self._batcher = Batcher[AnyPixels, TextMaps](self._compute, 1.0)
+
+    def find(self, images: Sequence[AnyPixels]) -> list[TextMaps]:
+        """Wait for a batch."""
+        cost = sum(image.shape[0] * image.shape[1] for image in images) / self._batch_pixels
+        return self._batcher.submit(images, cost=cost).result()
+
+    def _compute(self, key: Hashable, images: list[AnyPixels]) -> list[TextMaps]:
+        return self._detector.find(images)
+
+
+class _StoppingDetector(TextDetector):
+    """One request's view of the detector: it finds nothing more once the request is gone."""
+
+    def __init__(self, detector: BatchedDetector, stop: threading.Event) -> None:
+        self.boxes, self._detector, self._stop = detector.boxes, detector, stop
+
+    def find(self, images: Sequence[AnyPixels]) -> list[TextMaps]:
+        _go_on(self._stop)
+        return self._detector.find(images)
+
+
+class RemoteRecognizer:
+    """The recogniser's deployment, as `PageReader` takes one; all crops go in one call."""
+
+    def __init__(
+        self,
+        words: DeploymentHandle[Any],
+        info: BundleInfo,
+        options: WordOptions,
+        stop: threading.Event,
+    ) -> None:
+        """Read with `options`, until `stop` is set; `info` is of the model that they name."""
+        self.info = info
+        self._words, self._options, self._stop = words, options, stop
+
+    def read(self, images: Sequence[Crop]) -> list[Prediction]:
+        """Read crops.
+
+        Raises:
+            RefusedError: They cannot be read so, or not now.
+        """
+        _go_on(self._stop)
+        if not images:
+            return []
+        try:
+            (answer,) = self._words.read.remote([WordJob(images, self._options)]).result()
+        except RayActorError as error:
+            raise RefusedError(_RECOGNIZER_GONE) from error
+        except BackPressureError as error:
+            raise RefusedError(Fault("overloaded", "too many requests wait")) from error
+        if isinstance(answer, Fault):
+            raise RefusedError(answer)
+        return [
+            Prediction(r.text, r.confidence, r.char_confidences, r.rotation, r.error)
+            for r in answer
+        ]
+
+    def read_all(self, images: Iterable[Crop]) -> Iterator[Prediction]:
+        """Read crops as `read` does."""
+        yield from self.read(list(images))
+
+
+class RefusedError(OCRError):
+    """The recogniser's deployment gave no readings."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.detail)
+        self.fault = fault
+
+
+def _go_on(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise RefusedError(Fault("unavailable", "the caller is gone"))

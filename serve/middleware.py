@@ -1,0 +1,166 @@
+"""What every request passes: guards on the way in; headers, metrics and a log line going out."""
+
+import asyncio
+import logging
+import time
+from contextlib import AbstractContextManager, nullcontext
+from http import HTTPStatus
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .guards import Admission, TokenGuard
+from .limits import LimitsConfig
+from .metrics import RequestMetrics
+from .problems import Problem, internal_problem
+
+_GUARDED = "/v1/"
+_GONE = 499  # a caller who went away before the answer began, as nginx has it
+_UNMATCHED = "unmatched"  # a path of the caller's own is no name of a series
+_SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+}
+
+logger = logging.getLogger("ray.serve")
+
+
+class Gate:
+    """ASGI middleware."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        tokens: TokenGuard,
+        admission: Admission,
+        limits: LimitsConfig,
+        metrics: RequestMetrics,
+    ) -> None:
+        """Stand before `app`."""
+        self._app, self._tokens, self._admission = app, tokens, admission
+        self._limits, self._metrics = limits, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        passage = _Passage(scope, send)
+        body = _Body(receive, self._limits)
+        try:
+            caller = self._admit(scope)
+            passage.caller = scope["ocr.caller"] = caller
+            with self._place(scope):
+                self._metrics.begin(self._admission.num_under_way)
+                await self._app(scope, body.receive, passage.send)
+        except Problem as problem:
+            await passage.refuse(problem, receive)
+        except Exception:  # a border: whatever it is, the caller gets a problem document
+            logger.exception("request")
+            await passage.refuse(internal_problem(), receive)
+        finally:
+            self._finish(passage)
+
+    def _admit(self, scope: Scope) -> str:
+        if not _is_guarded(scope):
+            return "open"
+        headers = Headers(scope=scope)
+        caller = self._tokens.admit(headers.get("authorization"))
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > self._limits.max_body_bytes:
+            raise _too_large(self._limits)
+        return caller
+
+    def _place(self, scope: Scope) -> AbstractContextManager[None]:
+        is_work = _is_guarded(scope) and scope["method"] == "POST"
+        return self._admission.place() if is_work else nullcontext()
+
+    def _finish(self, passage: "_Passage") -> None:
+        scope, seconds = passage.scope, time.monotonic() - passage.began
+        route = getattr(scope.get("route"), "path", "") or _UNMATCHED
+        kind, status = scope.get("ocr.problem", ""), passage.status or _GONE
+        if kind:
+            self._metrics.count_problem(kind)
+        num_under_way = self._admission.num_under_way
+        self._metrics.end(route, status, passage.caller, seconds, num_under_way)
+        if passage.caller != "open":
+            logger.info(
+                "request",
+                extra={
+                    "route": route,
+                    "status": status,
+                    "caller": passage.caller,
+                    "problem": kind,
+                    "milliseconds": round(1000 * seconds, 1),
+                },
+            )
+
+
+class _Passage:
+    """One answer on its way out."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.scope, self._send = scope, send
+        self.began, self.status, self.caller = time.monotonic(), 0, "unknown"
+
+    async def refuse(self, problem: Problem, receive: Receive) -> None:
+        """End with a problem, unless the answer has begun."""
+        self.scope["ocr.problem"] = problem.kind
+        if not self.status:
+            await problem.response()(self.scope, receive, self.send)
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in _SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+            if _is_guarded(self.scope):
+                headers.setdefault("Cache-Control", "no-store")
+        await self._send(message)
+
+
+class _Body:
+    """A body on its way in, of bounded size and time."""
+
+    def __init__(self, receive: Receive, limits: LimitsConfig) -> None:
+        self._receive, self._limits = receive, limits
+        self._deadline = time.monotonic() + limits.max_body_seconds
+        self._num_bytes, self._is_whole = 0, False
+
+    async def receive(self) -> Message:
+        if self._is_whole:  # what follows is the caller's going away
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._deadline - time.monotonic()):
+                message = await self._receive()
+        except TimeoutError:
+            detail = f"the body did not come whole in {self._limits.max_body_seconds:g} s"
+            status = HTTPStatus.REQUEST_TIMEOUT
+            raise Problem(status, "slow-body", "The body is slow", detail) from None
+        self._num_bytes += len(message.get("body", b""))
+        if self._num_bytes > self._limits.max_body_bytes:
+            raise _too_large(self._limits)
+        self._is_whole = not message.get("more_body", False)
+        return message
+
+
+def _is_guarded(scope: Scope) -> bool:
+    """Say whether a token is asked for; a prefix before the route does not lead around it."""
+    return _GUARDED in scope["path"]
+
+
+def _too_large(limits: LimitsConfig) -> Problem:
+    detail = f"a body has at most {limits.max_body_bytes} bytes"
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", "The body is too large", detail
+    )

@@ -1,0 +1,187 @@
+"""The HTTP interface in types: what a request may ask, and what it is answered."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .messages import Orientation, PageOptions, WordOptions, WordOrientations
+
+PageFormat = Literal["json", "text", "hocr", "alto", "pdf"]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
+
+
+class WordQuery(_Message):
+    """Parameters of reading words."""
+
+    model: str = Field("", max_length=64)
+    """A name of `/v1/models`; empty: the default."""
+    characters: str | None = Field(None, min_length=1, max_length=1000)
+    """The only ones that may be read, such as `0123456789`."""
+    lexicon: Annotated[list[str], Field(max_length=10_000)] = []
+    """May be repeated: words that a reading must be among."""
+    lexicon_bonus: float | None = Field(None, ge=0, le=100)
+    """With it, other words can be read too; the lexicon's gain so much in log probability."""
+
+    def word_options(self, orientations: WordOrientations = "upright") -> WordOptions:
+        """Return what the recogniser is told."""
+        return WordOptions(
+            model=self.model,
+            characters=self.characters,
+            lexicon=tuple(self.lexicon),
+            lexicon_bonus=self.lexicon_bonus,
+            orientations=orientations,
+        )
+
+
+class RecognizeQuery(WordQuery):
+    """Parameters of `/v1/recognize`."""
+
+    orientations: WordOrientations = "upright"
+    """plausible: words may be upside down or on a side; it takes two to three times as long."""
+
+
+class OcrQuery(WordQuery):
+    """Parameters of `/v1/ocr`."""
+
+    format: PageFormat = "json"
+    orientation: Orientation = "any"
+    """any: pages that lie on a side or upside down are read too."""
+    pages: str = Field("", max_length=200)
+    """Such as `1-3,7,12-`, from 1; empty: all."""
+    dpi: float | None = Field(None, ge=10, le=2400)
+    """That a PDF's pages are rendered at."""
+    min_confidence: float = Field(0.0, ge=0, le=1)
+    """Readings that are less sure are left out."""
+
+    def page_options(self) -> PageOptions:
+        """Return what the detector is told."""
+        return PageOptions(
+            words=self.word_options(),
+            orientation=self.orientation,
+            pages=self.pages,
+            dpi=self.dpi,
+            min_confidence=self.min_confidence,
+        )
+
+
+class AttentionQuery(_Message):
+    """Parameters of `/v1/attention`."""
+
+    model: str = Field("", max_length=64)
+    characters: str | None = Field(None, min_length=1, max_length=1000)
+
+
+class ImagesBody(_Message):
+    """Words as JSON."""
+
+    images: list[str] = Field(min_length=1)
+    """Each an encoded image (PNG, JPEG ...) in base64."""
+
+
+class WordAnswer(_Message):
+    """The reading of one picture."""
+
+    text: str
+    confidence: float
+    """Probability that the whole text is right."""
+    char_confidences: list[float]
+    """One per character."""
+    rotation: int
+    """Degrees clockwise by which the picture was turned to be read."""
+    error: str
+    """Why there is no reading, as `reason: detail`; empty where there is one."""
+
+
+class RecognizeAnswer(_Message):
+    """The readings of a request's pictures, in their order."""
+
+    words: list[WordAnswer]
+
+
+class AttentionAnswer(_Message):
+    """Where each character of a word was seen."""
+
+    text: str
+    confidence: float
+    char_confidences: list[float]
+    width: int
+    """Of the picture, in pixels."""
+    height: int
+    maps: list[list[list[float]]]
+    """One per character: rows of values in [0, 1], over the whole picture."""
+
+
+class ModelAnswer(_Message):
+    """A recogniser."""
+
+    name: str
+    bundle: str
+    kind: str
+    """What runs it: `torch`, `half`, `onnx` or `int8`."""
+    architecture: str
+    charset: str
+    max_chars: int
+    image_height: int
+    image_width: int
+    metrics: dict[str, float]
+    weights_sha256: str
+
+
+class ModelsAnswer(_Message):
+    """All models that can be asked for."""
+
+    default: str
+    models: list[ModelAnswer]
+
+
+class HealthAnswer(_Message):
+    """Whether it can be used."""
+
+    status: Literal["ok"] = "ok"
+
+
+class ProblemDocument(_Message):
+    """An error (RFC 9457)."""
+
+    type: str
+    """`urn:ocr-on-ray:problem:` and the kind."""
+    title: str
+    status: int
+    detail: str
+
+
+class StreamedDocument(_Message):
+    """A line of a streamed answer, of one file of the request; lines come as they are done."""
+
+    index: int
+    """Of the file in the request, from 0."""
+    name: str
+    """As the request named it."""
+    pages: list[dict[str, object]] | None = None
+    """As `docs/page.schema.json` says, or null where there is a problem."""
+    problem: ProblemDocument | None = None
+
+
+class BatchBody(_Message):
+    """A bucket to be read by a job."""
+
+    input: str = Field(min_length=1, max_length=2000)
+    """A folder, or a bucket's prefix, below one that is allowed."""
+    output: str = Field(min_length=1, max_length=2000)
+    mode: Literal["pages", "words"] = "pages"
+    """words: each image is one word."""
+
+
+class BatchAnswer(_Message):
+    """How far a job is."""
+
+    id: str
+    status: str
+    """pending, running, stopped, succeeded or failed."""
+    message: str
+    """Ray's own."""
+    log: str
+    """The end of what it printed: its progress."""

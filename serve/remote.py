@@ -1,0 +1,150 @@
+"""The ingress's view of the other deployments: few calls, and errors as data."""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
+
+from .messages import (
+    Attention,
+    Fault,
+    ModelDescription,
+    PageOptions,
+    PagesAnswer,
+    WordJob,
+    WordOptions,
+    WordsAnswer,
+)
+
+_MOST_CALL_BYTES = 3_000_000  # a call over gRPC may have 4 MiB
+_MOST_CALL_JOBS = 64
+
+_Waiting = tuple[WordJob, "asyncio.Future[WordsAnswer]"]
+
+
+class Words:
+    """The recogniser's deployment.
+
+    A call costs several milliseconds whatever is in it, so what comes in while calls are under way
+    goes together in the next one.
+    """
+
+    def __init__(
+        self, handle: DeploymentHandle[Any], calls_under_way: int, max_seconds: float
+    ) -> None:
+        """Use a handle with at most so many calls at a time."""
+        self._handle, self._max_calls, self._max_seconds = handle, calls_under_way, max_seconds
+        self._waiting: deque[_Waiting] = deque()
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def read(self, job: WordJob) -> WordsAnswer:
+        """Read the words of a request; cancelled while it waits, it costs nothing."""
+        future: asyncio.Future[WordsAnswer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((job, future))
+        self._start_calls()
+        try:
+            async with asyncio.timeout(self._max_seconds):
+                return await future
+        except TimeoutError:
+            return _timeout(self._max_seconds)
+
+    async def attend(self, image: bytes, options: WordOptions) -> Attention | Fault:
+        """Read a word with attention."""
+        answer: Attention | Fault = await _answered(
+            self._handle.attend, image, options, max_seconds=self._max_seconds
+        )
+        return answer
+
+    async def describe(self) -> tuple[str, list[ModelDescription]] | Fault:
+        """Return the default's name, and all models."""
+        answer: tuple[str, list[ModelDescription]] | Fault
+        answer = await _answered(self._handle.describe, max_seconds=self._max_seconds)
+        return answer
+
+    def _start_calls(self) -> None:
+        while len(self._calls) < self._max_calls and (jobs := self._next_jobs()):
+            call = asyncio.create_task(self._call(jobs))
+            self._calls.add(call)
+            call.add_done_callback(self._end_call)
+
+    def _end_call(self, call: "asyncio.Task[None]") -> None:
+        self._calls.discard(call)
+        self._start_calls()
+
+    def _next_jobs(self) -> list[_Waiting]:
+        jobs: list[_Waiting] = []
+        num_bytes = 0
+        while self._waiting and len(jobs) < _MOST_CALL_JOBS:
+            job, future = self._waiting[0]
+            size = sum(len(image) for image in job.images)
+            if jobs and num_bytes + size > _MOST_CALL_BYTES:
+                break
+            self._waiting.popleft()
+            if not future.done():
+                jobs.append((job, future))
+                num_bytes += size
+        return jobs
+
+    async def _call(self, jobs: list[_Waiting]) -> None:
+        try:
+            answers: list[WordsAnswer] | Fault = await _answered(
+                self._handle.read, [job for job, _ in jobs], max_seconds=self._max_seconds
+            )
+        except Exception as error:  # noqa: BLE001  # a border: the callers get it
+            for _, future in jobs:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for number, (_, future) in enumerate(jobs):
+            if not future.done():
+                future.set_result(answers if isinstance(answers, Fault) else answers[number])
+
+
+class Pages:
+    """The detector's deployment."""
+
+    def __init__(self, handle: DeploymentHandle[Any], max_seconds: float) -> None:
+        """Use a handle."""
+        self._handle, self._max_seconds = handle, max_seconds
+
+    async def read(self, document: bytes, options: PageOptions) -> PagesAnswer:
+        """Read a document."""
+        answer: PagesAnswer
+        answer = await _answered(
+            self._handle.read, document, options, max_seconds=self._max_seconds
+        )
+        return answer
+
+    async def is_ready(self) -> bool | Fault:
+        """Return whether a replica answers."""
+        answer: bool | Fault
+        answer = await _answered(self._handle.is_ready, max_seconds=self._max_seconds)
+        return answer
+
+
+async def _answered(method: DeploymentHandle[Any], *arguments: object, max_seconds: float) -> Any:  # noqa: ANN401  # of whatever the method gives, or a Fault
+    """Call a method; without an answer, say why. Cancelled, cancel the call."""
+    call = method.remote(*arguments)
+    assert isinstance(call, DeploymentResponse), "no method here is a generator"
+    try:
+        async with asyncio.timeout(max_seconds):
+            return await call
+    except TimeoutError:
+        call.cancel()
+        return _timeout(max_seconds)
+    except asyncio.CancelledError:
+        call.cancel()
+        raise
+    except RayActorError:
+        return Fault("unavailable", "the replica that had the request has ended; send it again")
+    except DeploymentUnavailableError:
+        return Fault("unavailable", "the deployment is not running")
+    except BackPressureError:
+        return Fault("overloaded", "too many requests wait")
+
+
+def _timeout(max_seconds: float) -> Fault:
+    return Fault("timeout", f"there was no answer in {max_seconds:g} s")

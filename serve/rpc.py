@@ -1,0 +1,121 @@
+"""gRPC in and out of the same verbs and guards that HTTP has."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import grpc
+from pydantic import ValidationError
+from ray.serve.grpc_util import RayServegRPCContext
+
+from ocr_model.errors import OCRError
+
+from . import ocr_pb2
+from .api import Backend
+from .formats import media_type, write_pages
+from .messages import Fault, Reading, WordJob
+from .problems import Problem, faults_of, problem_of, problem_of_image
+from .protocol import OcrQuery, RecognizeQuery
+from .uploads import require_document
+
+_CODES = {
+    HTTPStatus.UNAUTHORIZED: grpc.StatusCode.UNAUTHENTICATED,
+    HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    HTTPStatus.TOO_MANY_REQUESTS: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+
+Answer = TypeVar("Answer")
+
+
+class Verbs:
+    """What the servicer of `ocr.proto` does."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def recognize(
+        self, request: ocr_pb2.RecognizeRequest, context: RayServegRPCContext
+    ) -> ocr_pb2.RecognizeReply:
+        """Read pictures of words."""
+        limits = self._backend.limits
+        with self._guarded(context):
+            query = RecognizeQuery.model_validate(
+                {**_options(request.options), "orientations": request.orientations or "upright"}
+            )
+            if not 0 < len(request.images) <= limits.max_words:
+                detail = f"{len(request.images)} images, from 1 to {limits.max_words} in a request"
+                raise Problem(HTTPStatus.BAD_REQUEST, "number-of-images", "Images", detail)
+            job = WordJob(list(request.images), query.word_options(query.orientations))
+            readings = self._accepted(await self._backend.words.read(job))
+            return ocr_pb2.RecognizeReply(words=[_word(reading) for reading in readings])
+
+    async def read(
+        self, request: ocr_pb2.ReadRequest, context: RayServegRPCContext
+    ) -> ocr_pb2.ReadReply:
+        """Read a picture or a PDF."""
+        with self._guarded(context):
+            query = OcrQuery.model_validate(
+                {
+                    **_options(request.options),
+                    "format": request.format or "json",
+                    "orientation": request.orientation or "any",
+                    "pages": request.pages,
+                }
+            )
+            require_document(request.document)
+            options, limits = query.page_options(), self._backend.limits
+            pages = self._accepted(await self._backend.pages.read(request.document, options))
+            if len(pages) == 1 and pages[0].error:
+                raise problem_of_image(pages[0].error)
+            content = await asyncio.to_thread(
+                write_pages, query.format, pages, request.document, options, limits
+            )
+            return ocr_pb2.ReadReply(content=content, media_type=media_type(query.format))
+
+    @contextmanager
+    def _guarded(self, context: RayServegRPCContext) -> Iterator[None]:
+        """Let known callers in, as many as there are places, and tell errors as gRPC does.
+
+        Ray's gRPC proxies listen on all interfaces, whatever HTTP's do. Ray Serve takes the code
+        that was set when an exception comes.
+        """
+        metadata = dict(context.invocation_metadata())
+        try:
+            self._backend.tokens.admit(metadata.get("authorization"), on_all_interfaces=True)
+            with self._backend.admission.place():
+                yield
+        except Problem as problem:
+            context.set_code(_CODES.get(problem.status, grpc.StatusCode.INVALID_ARGUMENT))
+            context.set_details(f"{problem.kind}: {problem.detail}")
+            raise OCRError(str(problem)) from None  # which can be pickled, as a problem cannot
+        except ValidationError as error:
+            context.set_code(grpc.StatusCode.INVALID_ARGUMENT)
+            context.set_details(faults_of(error))
+            raise OCRError(faults_of(error)) from None
+
+    def _accepted(self, answer: Answer | Fault) -> Answer:
+        if isinstance(answer, Fault):
+            raise problem_of(answer, self._backend.limits.retry_after_seconds)
+        return answer
+
+
+def _options(given: ocr_pb2.WordOptions) -> dict[str, Any]:
+    options: dict[str, Any] = {"model": given.model, "lexicon": list(given.lexicon)}
+    for name in ("characters", "lexicon_bonus"):
+        if given.HasField(name):
+            options[name] = getattr(given, name)
+    return options
+
+
+def _word(reading: Reading) -> ocr_pb2.Word:
+    return ocr_pb2.Word(
+        text=reading.text,
+        confidence=reading.confidence,
+        char_confidences=reading.char_confidences,
+        rotation=reading.rotation,
+        error=reading.error,
+    )

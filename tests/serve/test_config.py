@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from ray.serve.schema import ServeDeploySchema
+
+from ocr_model.errors import ConfigError
+from serve.config import ModelsConfig, ServeConfig, serve_config
+from serve.limits import TokenConfig
+
+DEPLOY = Path(__file__).parents[2] / "serve" / "deploy.yaml"
+
+
+def test_the_default_file_is_understood_by_ray_and_by_us() -> None:
+    values = yaml.safe_load(DEPLOY.read_text())
+    schema = ServeDeploySchema.model_validate(values)
+    assert schema.http_options.host == "127.0.0.1"
+    (application,) = schema.applications
+    assert application.import_path == "serve.app:build"
+    assert serve_config(application.args) == ServeConfig()
+    (words,) = application.deployments
+    assert words.name == "words"
+    assert ModelsConfig.model_validate(words.user_config) == ModelsConfig()
+
+
+def test_an_unknown_setting_names_the_one_that_is_meant() -> None:
+    with pytest.raises(ConfigError, match=r"words\.batch_word: .*'words\.batch_words'"):
+        serve_config({"words": {"batch_word": 3}})
+
+
+def test_the_default_model_must_be_among_the_models() -> None:
+    with pytest.raises(ValueError, match="default_model='mine' is none of models: compact"):
+        ModelsConfig(default_model="mine")
+
+
+def test_a_token_is_configured_by_its_hash() -> None:
+    with pytest.raises(ValueError, match="never the token"):
+        TokenConfig(name="alice", sha256="open sesame")
+
+
+def test_the_default_application_fits_on_two_cpus() -> None:
+    config = ServeConfig()
+    parts = (config.ingress, config.words, config.pages)
+    assert sum(part.num_cpus * part.max_replicas for part in parts) <= 1.0

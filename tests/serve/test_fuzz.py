@@ -1,0 +1,125 @@
+import asyncio
+import io
+import random
+import socket
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from PIL import Image
+
+Picture = Callable[..., bytes]
+
+
+def test_what_the_interface_allows_is_never_a_fault_of_ours(
+    client: httpx2.Client, address: str, tokens: dict[str, str]
+) -> None:
+    assert client.base_url, "the application is ready"
+    schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
+    headers = {"Authorization": f"Bearer {tokens['tests']}"}
+    # schemathesis 4.32's own fixture does not know pytest 9, so operations are gone through here.
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert len(operations) >= 8
+    for operation in operations:
+
+        @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy())
+        def check(case: Any) -> None:  # noqa: ANN401  # schemathesis's own
+            response = case.call(headers=headers)
+            assert response.status_code < 500, (response.status_code, response.text)
+            if response.status_code >= 400:
+                assert response.headers["content-type"] == ["application/problem+json"]
+
+        check()
+
+
+@pytest.mark.parametrize("path", ["/v1/recognize", "/v1/ocr"])
+def test_damaged_pictures_are_read_or_refused(
+    client: httpx2.Client, word_picture: Picture, path: str
+) -> None:
+    draw, word = random.Random(0), Image.open(io.BytesIO(word_picture()))
+    originals = []
+    for kind in ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "PDF"):
+        buffer = io.BytesIO()
+        word.save(buffer, kind)
+        originals.append(buffer.getvalue())
+    for _ in range(3):
+        for original in originals:
+            damaged = bytearray(original[: draw.randrange(1, len(original) + 1)])
+            for _ in range(draw.randrange(8)):
+                damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+            response = client.post(path, content=bytes(damaged))
+            assert response.status_code in (200, 413, 415, 422), response.text
+    assert client.get("/readyz").status_code == 200
+
+
+def test_a_bomb_is_refused_by_its_header(client: httpx2.Client) -> None:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        crc = zlib.crc32(name + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + name + data + crc
+
+    side = (30_000).to_bytes(4, "big")
+    pixels = zlib.compress(bytes(30_000 * 1000))
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", side + side + b"\x08\x00\x00\x00\x00")
+        + chunk(b"IDAT", pixels)
+        + chunk(b"IEND", b"")
+    )
+    for path in ("/v1/recognize", "/v1/attention", "/v1/ocr"):
+        response = client.post(path, content=bomb)
+        assert (response.status_code, response.json()["type"]) == (
+            413,
+            "urn:ocr-on-ray:problem:too-large",
+        )
+
+
+def test_a_pdf_of_a_huge_page_and_of_many_pages_is_bounded(client: httpx2.Client) -> None:
+    buffer = io.BytesIO()
+    pages = [Image.new("RGB", (20, 20), "white") for _ in range(6)]
+    pages[0].save(buffer, "PDF", save_all=True, append_images=pages[1:], resolution=0.01)
+    answer = client.post("/v1/ocr", content=buffer.getvalue(), params={"dpi": 2400})
+    assert answer.status_code == 200
+    read = answer.json()["pages"]
+    assert all(page["width"] * page["height"] <= 4_000_000 for page in read)
+    assert read[-1]["error"].startswith("too_many_pages: more than max_pages=3")
+
+
+@pytest.mark.parametrize("start", [b"Content-Length: 100\r\n\r\nxyz", b"Content-Length: 5\r\n\r\n"])
+def test_a_body_that_does_not_come_is_given_up(client: httpx2.Client, start: bytes) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as opened:
+        opened.settimeout(30)
+        opened.sendall(_head(client) + start)
+        assert opened.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_more_than_the_places_is_refused_at_once_and_what_is_accepted_is_read(
+    client: httpx2.Client, word_picture: Picture
+) -> None:
+    images = [("file", (str(number), word_picture())) for number in range(10)]
+
+    async def send_all() -> list[httpx2.Response]:
+        connections = httpx2.Limits(max_connections=60)
+        async with httpx2.AsyncClient(
+            base_url=client.base_url, headers=client.headers, timeout=120, limits=connections
+        ) as many:
+            posts = (many.post("/v1/recognize", files=images) for _ in range(60))
+            return await asyncio.gather(*posts)  # limits.max_requests is 24
+
+    responses = asyncio.run(send_all())
+    refused = [response for response in responses if response.status_code == 429]
+    accepted = [response for response in responses if response.status_code == 200]
+    assert len(accepted) + len(refused) == 60
+    assert len(accepted) >= 24
+    assert refused
+    assert {response.headers["retry-after"] for response in refused} == {"1"}
+    assert {len(response.json()["words"]) for response in accepted} == {10}
+
+
+def _head(client: httpx2.Client) -> bytes:
+    token = client.headers["Authorization"]
+    return f"POST /v1/recognize HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n".encode()

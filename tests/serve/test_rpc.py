@@ -1,0 +1,69 @@
+from collections.abc import Callable, Iterator
+
+import grpc
+import httpx2
+import pytest
+
+from ocr_model import PageReader
+from serve import ocr_pb2, ocr_pb2_grpc
+
+Picture = Callable[..., bytes]
+Metadata = list[tuple[str, str]]
+
+
+@pytest.fixture
+def stub(client: httpx2.Client, grpc_address: str) -> Iterator[ocr_pb2_grpc.OCRStub]:
+    assert client.base_url, "the application is ready"
+    with grpc.insecure_channel(grpc_address) as channel:
+        yield ocr_pb2_grpc.OCRStub(channel)
+
+
+@pytest.fixture
+def metadata(tokens: dict[str, str]) -> Metadata:
+    return [("application", "ocr"), ("authorization", f"Bearer {tokens['tests']}")]
+
+
+def test_words_and_pages_are_read_over_grpc_as_in_one_process(
+    stub: ocr_pb2_grpc.OCRStub,
+    metadata: Metadata,
+    word_picture: Picture,
+    page_picture: Picture,
+    reader: PageReader,
+) -> None:
+    words = [word_picture("one"), b"none", word_picture("three")]
+    reply = stub.Recognize(ocr_pb2.RecognizeRequest(images=words), metadata=metadata, timeout=60)
+    assert [w.text for w in reply.words] == [p.text for p in reader.recognizer.read(words)]
+    assert reply.words[1].error.startswith("not_an_image")
+    request = ocr_pb2.ReadRequest(document=page_picture("HOTEL Paris"), format="text")
+    page = stub.Read(request, metadata=metadata, timeout=60)
+    assert page.content.decode().split() == reader.read(request.document).text.split()
+    assert page.media_type.startswith("text/plain")
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (ocr_pb2.ReadRequest(document=b"none"), grpc.StatusCode.INVALID_ARGUMENT),
+        (ocr_pb2.ReadRequest(document=b"%PDF-", format="docx"), grpc.StatusCode.INVALID_ARGUMENT),
+        (
+            ocr_pb2.ReadRequest(document=b"%PDF-", options=ocr_pb2.WordOptions(model="none")),
+            grpc.StatusCode.NOT_FOUND,
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_by_a_code(
+    stub: ocr_pb2_grpc.OCRStub,
+    metadata: Metadata,
+    request_: ocr_pb2.ReadRequest,
+    code: grpc.StatusCode,
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Read(request_, metadata=metadata, timeout=60)
+    assert caught.value.code() == code
+
+
+def test_a_token_is_needed(stub: ocr_pb2_grpc.OCRStub, word_picture: Picture) -> None:
+    request = ocr_pb2.RecognizeRequest(images=[word_picture()])
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Recognize(request, metadata=[("application", "ocr")], timeout=60)
+    assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
