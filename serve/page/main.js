@@ -7,7 +7,7 @@ import "./page-text.js";
 import "./token-form.js";
 import "./word-attention.js";
 import { count, wordsOf } from "./pages.js";
-import { readDocument } from "./service.js";
+import { readDocument, storedToken } from "./service.js";
 
 const $ = (selector) => document.querySelector(selector);
 const picture = $("page-picture");
@@ -51,6 +51,7 @@ async function work(title, task) {
   const own = (request = new AbortController());
   announce(title, true);
   $("#problem").hidden = true;
+  interrupted = null;
   try {
     const said = await task(own.signal);
     if (request === own) announce(said, false);
@@ -67,18 +68,22 @@ function announce(said, isBusy) {
   $("#stop").hidden = !isBusy;
 }
 
-function showProblem({ status, title, detail, retryAfter, message }, again) {
-  const wait = retryAfter ? ` Try again in ${count(retryAfter, "second")}.` : "";
+function showProblem(problem, again) {
   const heading = document.createElement("strong");
-  heading.textContent = title ?? "This page failed";
+  heading.textContent = problem.title ?? "This page failed";
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = "Try again";
   button.addEventListener("click", again);
-  $("#problem").replaceChildren(heading, ` ${detail ?? message}.${wait} `, button);
+  $("#problem").replaceChildren(heading, advice(problem), ...(problem.mayPass ? [button] : []));
   $("#problem").hidden = false;
-  interrupted = status === 401 ? again : null;
+  interrupted = problem.status === 401 ? again : null;
   if (interrupted) $("token-form").ask();
+}
+
+function advice({ status, detail, message, retryAfter }) {
+  if (status === 401 && !storedToken()) return "Give it below, and the page goes on.";
+  return `${detail ?? message}.${retryAfter ? ` Try again in ${count(retryAfter, "second")}.` : ""}`;
 }
 
 /** Show the page of that index. */
@@ -88,9 +93,17 @@ function showPage(number) {
   $("#result-title").textContent = shown.file.name;
   $("#pages").hidden = shown.pages.length < 2;
   $("#page-number").textContent = `${number + 1} of ${shown.pages.length}`;
-  picture.show(page, shown.reading, number ? null : shown.image);
+  const image = imageOfPage();
+  $("#no-picture").hidden = Boolean(image);
+  $("#keys").hidden = !image;
+  picture.show(page, shown.reading, image);
   text.show(shown.reading);
   if (!shown.reading.words.length) text.textContent = page.error || "No text was found here.";
+}
+
+/** The picture of the page that is shown: a browser has that of a file's first page at most. */
+function imageOfPage() {
+  return shown.number ? null : shown.image;
 }
 
 function summary(pages) {
@@ -126,7 +139,7 @@ document.addEventListener("word-pointed", ({ detail: index }) => {
   text.mark(index);
 });
 document.addEventListener("word-chosen", ({ detail: index }) => {
-  $("word-attention").open(shown.reading.words[index], shown.number ? null : shown.image);
+  $("word-attention").open(shown.reading.words[index], imageOfPage());
 });
 $("#stop").addEventListener("click", () => request.abort());
 $("#pages").addEventListener("click", ({ target }) => {

@@ -1,12 +1,18 @@
 /** The service's HTTP interface, as far as this page uses it. */
 
 const TOKEN_KEY = "ocr-token";
+const NO_ANSWER = 0;
 
 /** Why a request has no answer: a problem document (RFC 9457), or what stands for one. */
 export class Problem extends Error {
   constructor(status, title, detail, retryAfter = null) {
     super(`${status} ${title}: ${detail}`);
     Object.assign(this, { status, title, detail, retryAfter });
+  }
+
+  /** Whether the same request may be answered later. */
+  get mayPass() {
+    return [NO_ANSWER, 408, 429].includes(this.status) || this.status >= 500;
   }
 }
 
@@ -39,7 +45,7 @@ async function post(path, body, signal) {
     response = await fetch(path, { method: "POST", body, headers, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, "The service does not answer", "Is it running, and are you connected?");
+    throw new Problem(NO_ANSWER, "The service does not answer", "It may have ended, or the network");
   }
   if (!response.ok) throw await problemOf(response);
   return response;
@@ -52,6 +58,6 @@ async function problemOf(response) {
     return new Problem(response.status, title, detail, retryAfter);
   } catch {
     // Ray's own proxy answers in plain text where the ingress itself has ended.
-    return new Problem(response.status, "The service failed", "It said nothing more.", retryAfter);
+    return new Problem(response.status, "The service failed", "It said nothing more", retryAfter);
   }
 }
