@@ -36,9 +36,12 @@ function makeSvg(name, attributes) {
 }
 
 function makeOutline(word) {
-  const label = `${word.text}, ${percent(word.confidence)}`;
   const points = word.polygon.map((corner) => corner.join(",")).join(" ");
-  return makeSvg("polygon", { points, role: "button", "aria-label": label });
+  const outline = makeSvg("polygon", { points, role: "button" });
+  const title = makeSvg("title", {});
+  title.textContent = `${word.text}, ${percent(word.confidence)}`;
+  outline.append(title);
+  return outline;
 }
 
 /** The word's text, stretched over its quad. */
