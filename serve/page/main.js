@@ -21,7 +21,7 @@ let request = null;
 /** What a token that is given makes go on. */
 let interrupted = null;
 
-async function read(file) {
+async function read([file, ...others]) {
   await work(`Reading ${file.name} …`, async (signal) => {
     const [image, answer] = await Promise.all([
       loadImage(file),
@@ -32,7 +32,7 @@ async function read(file) {
     document.body.dataset.state = "read";
     $("#result").hidden = false;
     showPage(0);
-    return summary(answer.pages);
+    return summary(answer.pages) + (others.length ? " Only the first file was read." : "");
   });
 }
 
@@ -127,12 +127,14 @@ async function loadImage(file) {
   }
 }
 
-document.addEventListener("file-given", ({ detail: files }) => read(files[0]));
+document.addEventListener("file-given", ({ detail: files }) => read(files));
 document.addEventListener("token-given", () => interrupted?.());
 document.addEventListener("format-chosen", ({ detail: format }) => download(format));
-document.addEventListener("text-copied", async () => {
-  await navigator.clipboard.writeText(shown.pages[shown.number].text);
-  announce("Copied.", false);
+document.addEventListener("text-copied", () => {
+  navigator.clipboard.writeText(shown.pages[shown.number].text).then(
+    () => announce("Copied.", false),
+    () => announce("The browser did not let the text be copied.", false),
+  );
 });
 document.addEventListener("word-pointed", ({ detail: index }) => {
   picture.mark(index);

@@ -28,14 +28,15 @@ export function storeToken(token) {
 
 /** Read a picture or PDF; the answer's body is in `format`. */
 export function readDocument(file, format, signal) {
-  return post(`/v1/ocr?format=${format}`, file, signal);
+  return post(`v1/ocr?format=${format}`, file, signal);
 }
 
 /** Ask where each character of a word's picture was seen. */
 export async function attendToWord(picture, signal) {
-  return (await post("/v1/attention", picture, signal)).json();
+  return (await post("v1/attention", picture, signal)).json();
 }
 
+/** `path` is below the page's own, whatever prefix the service has. */
 async function post(path, body, signal) {
   const token = storedToken();
   const headers = { "Content-Type": "application/octet-stream" };

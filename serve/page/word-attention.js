@@ -43,7 +43,7 @@ class WordAttention extends HTMLElement {
       tiles.append(...tilesOf(crop, answer));
       state.textContent = explain(word, answer);
     } catch (error) {
-      if (error.name !== "AbortError") state.textContent = `${error.title}: ${error.detail}`;
+      if (error.name !== "AbortError") state.textContent = error.message;
     }
   }
 }

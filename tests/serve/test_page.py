@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from playwright.sync_api import Browser, BrowserContext, Download, Page, expect, sync_playwright
 
 Picture = Callable[..., bytes]
@@ -171,6 +171,25 @@ def test_a_word_that_is_clicked_shows_where_each_character_was_seen(
     expect(page.locator("dialog")).to_be_hidden()
 
 
+@pytest.mark.parametrize("how", ["by its EXIF", "upside down"])
+def test_words_of_a_turned_photograph_are_cut_out_upright(
+    open_page: Open, page_picture: Picture, tmp_path: Path, how: str
+) -> None:
+    path, picture = tmp_path / "turned.jpg", Image.open(io.BytesIO(page_picture(*_LINES)))
+    if how == "upside down":
+        picture.rotate(180).save(path, quality=95)
+    else:
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 6  # to be shown turned clockwise
+        picture.rotate(90, expand=True).save(path, quality=95, exif=exif)
+    page = open_page()
+    _read(page, path)
+    page.locator("page-picture polygon").first.click()
+    _heat_is_shown(page)
+    chars = page.locator("dialog .heat figcaption").all_inner_texts()
+    assert "".join(char[0] for char in chars) == _words(page)[0] == "HOTEL"
+
+
 def test_what_was_read_is_downloaded_in_every_format(open_page: Open, scan: Path) -> None:
     page = open_page()
     _read(page, scan)
@@ -186,6 +205,10 @@ def test_what_was_read_is_downloaded_in_every_format(open_page: Open, scan: Path
             page.locator(f"[data-format={name}]").click()
         assert download.value.suggested_filename == file_name
         assert sign in _bytes(download.value)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy text").click()
+    expect(page.locator("#status")).to_have_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()").split() == " ".join(_words(page)).split()
 
 
 def test_everything_can_be_done_by_keyboard(open_page: Open, scan: Path) -> None:
@@ -294,7 +317,8 @@ def test_files_are_pasted_and_dropped(open_page: Open, scan: Path) -> None:
     page = open_page()
     give = """([kind, name, values]) => {
       const transfer = new DataTransfer();
-      transfer.items.add(new File([new Uint8Array(values)], name));
+      for (const each of [name, "other.png"])
+        transfer.items.add(new File([new Uint8Array(values)], each));
       const options = {bubbles: true, cancelable: true};
       document.body.dispatchEvent(kind === "paste"
         ? new ClipboardEvent(kind, {clipboardData: transfer, ...options})
@@ -303,6 +327,7 @@ def test_files_are_pasted_and_dropped(open_page: Open, scan: Path) -> None:
     for kind in ("paste", "drop"):
         page.evaluate(give, [kind, f"{kind}.png", list(scan.read_bytes())])
         _is_read(page, f"{kind}.png")
+        expect(page.locator("#status")).to_contain_text("Only the first file was read")
 
 
 def test_words_of_a_pdf_are_set_where_they_were_read_page_by_page(
