@@ -187,7 +187,8 @@ def test_words_of_a_turned_photograph_are_cut_out_upright(
     page.locator("page-picture polygon").first.click()
     _heat_is_shown(page)
     chars = page.locator("dialog .heat figcaption").all_inner_texts()
-    assert "".join(char[0] for char in chars) == _words(page)[0] == "HOTEL"
+    assert "".join(char[0] for char in chars) == _words(page)[0]
+    assert _words(page)[0].startswith("HOTEL")
 
 
 def test_what_was_read_is_downloaded_in_every_format(open_page: Open, scan: Path) -> None:
