@@ -5,7 +5,7 @@ const FORMATS = {
   json: ["JSON", ".json"],
   hocr: ["hOCR", ".hocr"],
   alto: ["ALTO", ".alto.xml"],
-  pdf: ["Searchable PDF", ".pdf"],
+  pdf: ["PDF", ".pdf"],
 };
 
 class FormatDownloads extends HTMLElement {
