@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 
 from .batches import Batches
 from .formats import media_type, write_pages
@@ -140,8 +140,9 @@ def create_app(backend: Backend) -> FastAPI:
     answer_with_problems(app)
     api = _Api(backend)
     app.include_router(api.router)
-    if _PAGE_FOLDER.is_dir():
-        app.mount("/", StaticFiles(directory=_PAGE_FOLDER, html=True), name="page")
+    # Files have a path of their own: mounted at `/` they made 404 of a wrong method's 405.
+    app.add_route("/", _page, include_in_schema=False)
+    app.mount("/page", StaticFiles(directory=_PAGE_FOLDER), name="page")
     return app
 
 
@@ -272,6 +273,10 @@ class _Api:
         if isinstance(answer, Fault):
             raise problem_of(answer, self._limits.retry_after_seconds)
         return answer
+
+
+async def _page(request: Request) -> Response:
+    return FileResponse(_PAGE_FOLDER / "index.html")
 
 
 def _word(reading: Reading) -> WordAnswer:

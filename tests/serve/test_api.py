@@ -166,6 +166,12 @@ def test_every_answer_has_security_headers_and_a_request_id(client: httpx2.Clien
         assert headers["x-request-id"]
 
 
+def test_a_wrong_method_is_told_so_though_a_page_is_served_too(client: httpx2.Client) -> None:
+    response = client.get("/v1/ocr")
+    assert (response.status_code, _kind(response)) == (405, "method-not-allowed")
+    assert client.get("/").headers["content-type"].startswith("text/html")
+
+
 def test_the_interface_describes_itself(client: httpx2.Client) -> None:
     document = client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
