@@ -10,10 +10,10 @@ OCRError
 ├── ExportError         an exported model that does not read as the original does
 ├── CheckpointError     a training state that could not be written or does not fit the run
 ├── NonFiniteLossError  training diverged
- ├── StorageError        a folder or a bucket that is not there, not open to us, or not answering
- ├── BatchError          a batch run whose output is another's, or that met too many bad images
- ├── ClusterError        the cluster cannot give what the run asks for
- └── ServiceError        a service refused a request, or did not answer (ocr_model.client)
+├── StorageError        a folder or a bucket that is not there, not open to us, or not answering
+├── BatchError          a batch run whose output is another's, or that met too many bad images
+├── ClusterError        the cluster cannot give what the run asks for
+└── ServiceError        a service refused a request, or did not answer (ocr_model.client)
 ```
 """
 

@@ -19,6 +19,7 @@ from ocr_model.detection.maps import AnyPixels, TextDetector, TextMaps
 from ocr_model.detection.rectify import Crop
 from ocr_model.errors import OCRError
 from ocr_model.inference.documents import DocumentConfig
+from ocr_model.inference.options import ReadOptions
 from ocr_model.inference.page_reader import PageReader
 from ocr_model.inference.reader_config import PageReaderConfig, ReadingConfig
 
@@ -169,12 +170,13 @@ class RemoteRecognizer:
         self.info = info
         self._words, self._options, self._stop = words, options, stop
 
-    def read(self, images: Sequence[Crop]) -> list[Prediction]:
-        """Read crops.
+    def read(self, images: Sequence[Crop], options: ReadOptions) -> list[Prediction]:
+        """Read crops, as the request asks; `options` are a page reader's, upright as its.
 
         Raises:
             RefusedError: They cannot be read so, or not now.
         """
+        del options
         _go_on(self._stop)
         if not images:
             return []
@@ -191,9 +193,9 @@ class RemoteRecognizer:
             for r in answer
         ]
 
-    def read_all(self, images: Iterable[Crop]) -> Iterator[Prediction]:
+    def read_all(self, images: Iterable[Crop], options: ReadOptions) -> Iterator[Prediction]:
         """Read crops as `read` does."""
-        yield from self.read(list(images))
+        yield from self.read(list(images), options)
 
 
 class RefusedError(OCRError):

@@ -36,7 +36,7 @@ from ocr_model.inference.documents import (
     PageImage,
     open_pages,
 )
-from ocr_model.inference.options import UPRIGHT
+from ocr_model.inference.options import UPRIGHT, ReadOptions
 from ocr_model.inference.pages import Page
 from ocr_model.inference.reader_config import AS_USUAL, IN_THE_BOX, PageReaderConfig, ReadingConfig
 from ocr_model.inference.recognizer import Recognizer
@@ -70,10 +70,10 @@ class CropReader(Protocol):
     info: BundleInfo
     """Of the model, whose geometry crops are cut to."""
 
-    def read(self, images: Sequence[Crop], /) -> list[Prediction]:
+    def read(self, images: Sequence[Crop], options: ReadOptions, /) -> list[Prediction]:
         """Read crops, in their order."""
 
-    def read_all(self, images: Iterable[Crop], /) -> Iterator[Prediction]:
+    def read_all(self, images: Iterable[Crop], options: ReadOptions, /) -> Iterator[Prediction]:
         """Read crops as they come, in their order."""
 
 

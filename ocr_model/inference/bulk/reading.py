@@ -43,21 +43,22 @@ class UnitReader:
         reader = config.reader
         self._pages = PageReader.load(reader) if config.mode == "pages" else None
         self._words = (
-            Recognizer.load(
+            None
+            if self._pages is not None
+            else Recognizer.load(
                 reader.recognizer,
                 device=reader.device,
                 precision=reader.precision,
                 kind=reader.kind,
             )
-            if self._pages is None
-            else self._pages.recognizer
         )
 
     def read(self, items: Sequence[Item], contents: Sequence[Content]) -> Iterator[Reading]:
         """Read items, in their order; what cannot be read has rows that say why."""
-        if self._pages is None:
-            yield from self._read_words(items, contents)
+        if self._words is not None:
+            yield from self._read_words(self._words, items, contents)
             return
+        assert self._pages is not None
         images = (
             replace(image, source=str(place))
             for place, content in enumerate(contents)
@@ -69,9 +70,11 @@ class UnitReader:
             rows = [page_row(item, page, self._model) for page in named]
             yield Reading(rows, list(self._files(item, content, named)))
 
-    def _read_words(self, items: Sequence[Item], contents: Sequence[Content]) -> Iterator[Reading]:
+    def _read_words(
+        self, recognizer: Recognizer, items: Sequence[Item], contents: Sequence[Content]
+    ) -> Iterator[Reading]:
         images = [content if isinstance(content, bytes) else b"" for content in contents]
-        readings = self._words.read_all(images)
+        readings = recognizer.read_all(images)
         for item, content, reading in zip(items, contents, readings, strict=True):
             if isinstance(content, ImageError):
                 reading = Prediction("", 0.0, (), error=str(content))
