@@ -108,7 +108,7 @@ def deploy(ray_cluster: None) -> Iterator[Deploy]:
             "deployments": [{"name": "words", "user_config": models}],
         }
         schema = ServeDeploySchema.model_validate({"applications": [application]})
-        _serve_client().deploy_apps(schema, _blocking=True)
+        _serve_client().deploy_apps(schema)  # blocking, it would give up after a minute
 
     yield run
     serve.shutdown()
@@ -153,7 +153,7 @@ def client(address: str, wait_until: Callable[..., float]) -> Iterator[httpx2.Cl
     """A client of the application, which is ready."""
     headers = {"Authorization": f"Bearer {_TOKENS['tests']}"}
     with httpx2.Client(base_url=address, timeout=120, headers=headers) as opened:
-        wait_until(lambda: opened.get("/readyz").status_code == 200)
+        wait_until(lambda: _is_ready(opened))
         yield opened
 
 
@@ -161,6 +161,13 @@ def _png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _is_ready(client: httpx2.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx2.TransportError:  # the proxy is not up yet
+        return False
 
 
 def _serve_client() -> Any:  # noqa: ANN401  # Ray's own, of no public type
