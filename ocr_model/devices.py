@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, assert_never
+from typing import Literal, assert_never, get_args
 
 import torch
 
@@ -36,7 +36,14 @@ def usable_device(wanted: str | torch.device) -> torch.device:
 
 
 def precision_on(device: torch.device, precision: Precision) -> torch.dtype:
-    """Return the type that a network computes in."""
+    """Return the type that a network computes in.
+
+    Raises:
+        ConfigError: There is no such precision.
+    """
+    if precision not in get_args(Precision):
+        known = ", ".join(get_args(Precision))
+        raise ConfigError(f"precision={precision!r} is not one of {known}")
     match precision:
         case "fp32":
             return torch.float32

@@ -1,7 +1,7 @@
 """What a caller may ask of a reading."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.errors import ConfigError
@@ -34,6 +34,9 @@ class ReadOptions:
     squeezed. Models of stretched images take any width, and a lexicon has whole words only."""
 
     def __post_init__(self) -> None:
+        if self.orientations not in get_args(Orientations):
+            known = ", ".join(get_args(Orientations))
+            raise ConfigError(f"orientations={self.orientations!r} is not one of {known}")
         if self.characters == "":
             raise ConfigError("characters is empty: nothing could be read")
         if self.num_beams == 1 and self.lexicon is not None:

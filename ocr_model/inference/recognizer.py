@@ -99,7 +99,8 @@ class Recognizer:
         """Read words, in their order.
 
         A picture that cannot be read has an empty text and says why in `error`. What is read in a
-        picture does not depend on the others.
+        picture does not depend on the others; in half precision, rounding does, by which
+        confidences differed by up to 0.01 and no text of some 1,500.
 
         Args:
             images: Encoded bytes, RGB or grey arrays, or Pillow images, of any size.

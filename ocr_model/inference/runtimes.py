@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, assert_never, runtime_checkable
+from typing import Protocol, assert_never, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -130,6 +130,8 @@ def load_runtime(
         ConfigError: There is no such device here, a setting is not of this kind, or onnxruntime
             is not installed.
     """
+    if kind not in get_args(Kind):
+        raise ConfigError(f"kind={kind!r} is not one of {', '.join(get_args(Kind))}")
     match kind:
         case "torch" | "half":
             bundle = load_bundle(path) if kind == "torch" else load_half(path)
