@@ -205,11 +205,6 @@ def test_the_surest_of_the_plausible_orientations_wins(turns: int, rotation: int
     assert usual.rotation == (rotation if turns % 2 else 0)
 
 
-def test_unknown_orientations_are_named() -> None:
-    with pytest.raises(ConfigError, match="'sideways' is not one of upright, vertical, plausible"):
-        ReadOptions(orientations="sideways")  # type: ignore[arg-type]  # the point
-
-
 def test_a_single_character_is_not_read_lying_down() -> None:
     recognizer = _reader_of_the_bright_side(num_chars=1)
     picture = np.zeros((100, 32, 3), np.uint8)
