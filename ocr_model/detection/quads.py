@@ -1,7 +1,8 @@
 """The geometry of quads that cropping, orientation and reading order share."""
 
+import cv2
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float32, Float64
 
 Corners = Float[np.ndarray, "quads 4 2"]
 """As `Quads`, in any precision."""
@@ -26,6 +27,25 @@ def rectangles(low: Vectors, high: Vectors) -> Float64[np.ndarray, "quads 4 2"]:
     """Return the upright rectangles from (left, top) to (right, bottom)."""
     left, top, right, bottom = *low.T, *high.T
     return np.stack([left, top, right, top, right, bottom, left, bottom], axis=1).reshape(-1, 4, 2)
+
+
+def areas_of(corners: Float32[np.ndarray, "_ 4 2"]) -> Float64[np.ndarray, " quads"]:
+    """Return the areas of quads."""
+    return np.array([cv2.contourArea(quad) for quad in corners], np.float64)
+
+
+def intersections(
+    ones: Float32[np.ndarray, "ones 4 2"], others: Float32[np.ndarray, "others 4 2"]
+) -> Float64[np.ndarray, "ones others"]:
+    """Return the areas that convex quads share; only near pairs are computed."""
+    overlaps = np.zeros((len(ones), len(others)))
+    if overlaps.size:
+        low_a, high_a = ones.min(axis=1)[:, None], ones.max(axis=1)[:, None]
+        low_b, high_b = others.min(axis=1)[None], others.max(axis=1)[None]
+        is_near = ((low_a < high_b) & (low_b < high_a)).all(axis=2)
+        for row, column in np.argwhere(is_near):
+            overlaps[row, column], _ = cv2.intersectConvexConvex(ones[row], others[column])
+    return overlaps
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -6,12 +6,12 @@ nobody could read counts neither for nor against. We match greedily from the lar
 protocol in the order of the truth.
 """
 
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32
+
+from ocr_model.detection.quads import areas_of, intersections
 
 Quads = Float32[np.ndarray, "_quads 4 2"]
 
@@ -57,7 +57,8 @@ def count_detections(
         found: Convex quads.
         is_ignored: True for truths that need not be found.
     """
-    overlaps, areas_truth, areas_found = _overlaps(truths, found)
+    overlaps = intersections(truths, found)
+    areas_truth, areas_found = areas_of(truths), areas_of(found)
     in_ignored = overlaps[is_ignored].max(axis=0, initial=0)
     is_counted = in_ignored <= _IGNORED_SHARE * areas_found
     overlaps = overlaps[~is_ignored][:, is_counted]
@@ -77,23 +78,3 @@ def _num_matches(ious: Float[np.ndarray, "truths found"]) -> int:
             taken_rows.add(row)
             taken_columns.add(column)
     return len(taken_rows)
-
-
-def _overlaps(
-    truths: Quads, found: Quads
-) -> tuple[
-    Float[np.ndarray, "truths found"], Float[np.ndarray, " truths"], Float[np.ndarray, " found"]
-]:
-    """Return areas of intersections, and of the quads; only near pairs are computed."""
-    overlaps = np.zeros((len(truths), len(found)))
-    if overlaps.size:
-        low_a, high_a = truths.min(axis=1)[:, None], truths.max(axis=1)[:, None]
-        low_b, high_b = found.min(axis=1)[None], found.max(axis=1)[None]
-        is_near = ((low_a < high_b) & (low_b < high_a)).all(axis=2)
-        for row, column in np.argwhere(is_near):
-            overlaps[row, column], _ = cv2.intersectConvexConvex(truths[row], found[column])
-    return overlaps, _areas(truths), _areas(found)
-
-
-def _areas(quads: Sequence[np.ndarray] | np.ndarray) -> Float[np.ndarray, " quads"]:
-    return np.array([cv2.contourArea(quad) for quad in quads], np.float64)

@@ -28,7 +28,7 @@ from ocr_model.detection.orientation import (
     plausible_turns,
     turn_corners,
 )
-from ocr_model.detection.rectify import Crop, rectify
+from ocr_model.detection.rectify import Crop, RectifyConfig, rectify
 from ocr_model.image import Pixels
 from ocr_model.inference.documents import (
     DocumentConfig,
@@ -41,9 +41,11 @@ from ocr_model.inference.pages import Page
 from ocr_model.inference.reader_config import AS_USUAL, IN_THE_BOX, PageReaderConfig, ReadingConfig
 from ocr_model.inference.recognizer import Recognizer
 from ocr_model.inference.structure import structure, words_of
+from ocr_model.inference.word_gaps import Gap, find_gaps
 
 _BATCH_PIXELS = 30_000_000  # pages are read together until they have so many
 _MOST_THREADS = 8
+_WITHOUT_MARGIN = RectifyConfig(margin=0)
 _SURE_SLOPE = 0.5  # below, words run in all directions, and none is the page's
 _SURE_TURN = 0.9  # below, of pages that may be upright most are; few words often say otherwise
 
@@ -261,6 +263,13 @@ class PageReader:
                 under_way.append((draft, word, quad))
                 yield crop
 
+    def _gaps(self, draft: _Draft, quad: np.ndarray, reading: Prediction) -> list[Gap]:
+        """Look where in a box its spaces are, if what was read there has any."""
+        if not any(character.isspace() for character in reading.text):
+            return []
+        (crop,) = rectify(draft.pixels, quad[None], self.recognizer.info.geometry, _WITHOUT_MARGIN)
+        return find_gaps(crop, reading.text)
+
     def _composed(self, draft: _Draft) -> Page:
         began = time.monotonic()
         parts = zip(draft.quads, draft.readings, draft.box_confidences.tolist(), strict=True)
@@ -268,7 +277,7 @@ class PageReader:
             word
             for quad, reading, confidence in parts
             if reading is not None and reading.confidence >= self.config.min_confidence
-            for word in words_of(quad, reading, confidence)
+            for word in words_of(quad, reading, confidence, self._gaps(draft, quad, reading))
         ]
         blocks = structure(words, draft.frame)
         draft.seconds["order"] = time.monotonic() - began

@@ -11,24 +11,26 @@ from ocr_model.detection.orientation import UprightFrame
 from ocr_model.detection.quads import rectangles
 from ocr_model.detection.reading_order import order_words
 from ocr_model.inference.pages import Block, Line, Quad, Word
+from ocr_model.inference.word_gaps import Gap
 
 
-def words_of(quad: Float32[np.ndarray, "4 2"], reading: Prediction, found: float) -> Iterator[Word]:
+def words_of(
+    quad: Float32[np.ndarray, "4 2"], reading: Prediction, found: float, gaps: Sequence[Gap] = ()
+) -> Iterator[Word]:
     """Give what was read in one box, a word for each run of characters between spaces.
 
-    Where in the box a word ends is estimated by its share of the characters. Where there are
-    several, the confidence of each is the product of its characters'.
+    `gaps` says where in the box the spaces are. Where there are several words, the confidence of
+    each is the product of its characters'.
     """
-    text, starts = reading.text, [0]
-    for place, character in enumerate(text):
-        if character.isspace():
-            starts.append(place + 1)
-    for start, stop in zip(starts, [*(s - 1 for s in starts[1:]), len(text)], strict=True):
+    text = reading.text
+    spaces = [place for place, character in enumerate(text) if character.isspace()]
+    starts, stops = [0, *(place + 1 for place in spaces)], [*spaces, len(text)]
+    lefts, rights = [0.0, *(stop for _, stop in gaps)], [*(start for start, _ in gaps), 1.0]
+    for start, stop, left, right in zip(starts, stops, lefts, rights, strict=True):
         if start < stop:
             chars = reading.char_confidences[start:stop]
             confidence = reading.confidence if stop - start == len(text) else float(np.prod(chars))
-            polygon = _part(quad, start / len(text), stop / len(text))
-            yield Word(text[start:stop], confidence, chars, polygon, found)
+            yield Word(text[start:stop], confidence, chars, _part(quad, left, right), found)
 
 
 def structure(words: Sequence[Word], frame: UprightFrame) -> tuple[Block, ...]:

@@ -5,6 +5,7 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent
 
 RECOGNIZER = "compact"
+SYNTHETIC_RECOGNIZER = "compact-synthetic"
 DETECTOR = "compact-detector"
 
 

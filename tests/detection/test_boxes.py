@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocr_model.config import load_config
-from ocr_model.detection.boxes import FoundWords, find_words
+from ocr_model.detection.boxes import FoundWords, find_words, may_have_large_words
 from ocr_model.detection.maps import BoxConfig, TextMaps
 from ocr_model.errors import ConfigError
 
@@ -143,3 +144,39 @@ def test_threads_find_what_one_finds() -> None:
 def test_a_threshold_without_effect_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"text_threshold=0\.3 is below low_text=0\.4"):
         load_config(BoxConfig, None, ["text_threshold=0.3"])
+
+
+def _two_looks(parts: list[tuple[slice, slice]]) -> TextMaps:
+    """Words of a page of 200 by 200 cells, within one that is seen at half the size."""
+    region, smaller = np.zeros((200, 200)), np.zeros((100, 100))
+    for part in parts:
+        region[part] = 0.9
+    smaller[20:60, 10:90] = 0.9
+    return replace(maps_of(region, np.zeros_like(region)), smaller=maps_of(smaller, smaller, 4.0))
+
+
+def test_parts_of_a_large_word_give_way_to_the_word_that_is_seen_smaller() -> None:
+    parts = [(slice(40, 118), slice(20, 60)), (slice(45, 120), slice(80, 180))]
+    outside = (slice(150, 160), slice(20, 120))
+    found = find_words(_two_looks([*parts, outside]))
+    assert [len(found.quads), len(found.confidences)] == [2, 2]
+    large, small = found.quads
+    assert (large.min(axis=0) < [40, 80]).all()
+    assert (np.ptp(large, axis=0) > [300, 150]).all()
+    assert small[:, 1].min() > 280
+
+
+def test_lines_of_small_words_stay_where_they_look_like_one_word() -> None:
+    lines = [(slice(top, top + 12), slice(25, 175)) for top in range(42, 110, 20)]
+    assert len(find_words(_two_looks(lines)).quads) == 4
+
+
+def test_what_is_only_seen_smaller_is_found() -> None:
+    maps = _two_looks([])
+    assert may_have_large_words(maps)
+    assert len(find_words(maps).quads) == 1
+
+
+def test_small_words_are_not_looked_at_again() -> None:
+    maps = _two_looks([(slice(40, 55), slice(20, 180))])
+    assert not may_have_large_words(maps)

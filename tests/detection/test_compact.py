@@ -1,9 +1,11 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from ocr_model.detection.boxes import find_words
 from ocr_model.detection.bundle import (
     DetectorBundle,
     DetectorInfo,
@@ -15,6 +17,7 @@ from ocr_model.detection.maps import BoxConfig
 from ocr_model.detection.network import CompactNetwork, CompactNetworkConfig
 from ocr_model.errors import BundleError, ConfigError
 from ocr_model.model_folder import MODEL_FILE, WEIGHTS_FILE
+from ocr_model.weights import DETECTOR, find_model
 
 SMALL = CompactNetworkConfig(channels=(16, 16, 32, 32), num_blocks=(1, 1, 1, 1))
 BOUND = CompactDetectorConfig(max_side_pixels=128, magnification=1)
@@ -157,3 +160,19 @@ def test_a_device_that_is_not_there_is_an_error(folder: Path) -> None:
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="max_side_pixels"):
         CompactDetectorConfig(max_side_pixels=16)
+
+
+def test_letters_too_large_to_be_seen_whole_are_seen_smaller() -> None:
+    picture = np.full((400, 900, 3), 255, np.uint8)
+    cv2.putText(picture, "EXIT", (60, 300), cv2.FONT_HERSHEY_DUPLEX, 8, (0, 0, 0), 20)
+    cv2.putText(picture, "this way to the garden", (60, 380), cv2.FONT_HERSHEY_DUPLEX, 1, 0, 2)
+    found = {}
+    for looks in (1, 3):
+        detector = load_detector(find_model(DETECTOR), CompactDetectorConfig(max_looks=looks))
+        (maps,) = detector.find([picture])
+        assert (maps.smaller is None) == (looks == 1)
+        found[looks] = find_words(maps, detector.boxes).quads
+    is_high = [np.ptp(quad[:, 1]) > 150 for quad in found[3]]
+    assert sum(is_high) == 1
+    assert len(found[3]) == 6
+    assert len(found[1]) != 6

@@ -185,15 +185,17 @@ def test_polygons_are_in_the_coordinates_of_the_image_however_it_lies(
         assert ink[inside].mean() > 0.1
 
 
-def test_a_reading_with_spaces_becomes_words_that_share_its_box() -> None:
+def test_a_reading_with_spaces_becomes_words_between_its_gaps() -> None:
     quad = np.array([[0, 0], [100, 10], [100, 30], [0, 20]], np.float32)
     reading = Prediction("ab c  d", 0.5, (0.9, 0.8, 1.0, 0.7, 1.0, 1.0, 0.99))
-    words = list(words_of(quad, reading, 0.6))
+    gaps = [(0.3, 0.4), (0.5, 0.6), (0.6, 0.8)]
+    words = list(words_of(quad, reading, 0.6, gaps))
     assert [word.text for word in words] == ["ab", "c", "d"]
     assert [word.char_confidences for word in words] == [(0.9, 0.8), (0.7,), (0.99,)]
     assert words[0].confidence == pytest.approx(0.72)
     assert words[0].polygon[0] == (0, 0)
     assert words[-1].polygon[2] == (100, 30)
-    assert words[0].polygon[1][0] == pytest.approx(100 * 2 / 7)
+    assert words[0].polygon[1] == pytest.approx((30, 3))
+    assert words[1].polygon[0] == pytest.approx((40, 4))
     (whole,) = words_of(quad, Prediction("ab", 0.5, (0.9, 0.8)), 0.6)
     assert (whole.confidence, whole.box_confidence) == (0.5, 0.6)

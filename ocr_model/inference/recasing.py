@@ -1,0 +1,135 @@
+"""The case of labels that lost it: many datasets write every label in capitals.
+
+A recogniser that learns from them reads capitals where there are none. One that has seen none of
+them, such as `compact-synthetic`, tells which of the spellings of a label its picture shows.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ocr_model.config import Config
+from ocr_model.data.page_sources import is_readable
+from ocr_model.decoding.lexicon import Lexicon
+from ocr_model.detection.rectify import rectify
+from ocr_model.errors import DatasetError, ImageError
+from ocr_model.image import ImageInput, decode_image
+from ocr_model.inference.options import UPRIGHT, ReadOptions
+from ocr_model.inference.recognizer import Recognizer
+from ocr_model.weights import SYNTHETIC_RECOGNIZER
+
+
+class RecaseConfig(Config):
+    """Which labels get their case back, and by whose reading."""
+
+    input: Path
+    """Parquet of words (`image`, `label`), or of pages (`image`, `regions`) as
+    jobs/train_detector.py takes them."""
+    output: Path
+    """The same, with the case that is seen."""
+    model: str = SYNTHETIC_RECOGNIZER
+    """Folder of a bundle, or one in the box, that did not learn from these labels."""
+
+
+def recase_file(config: RecaseConfig) -> Counter[str]:
+    """Write the file anew and count its labels: `kept`, `changed`, and `without case`.
+
+    Raises:
+        DatasetError: The file cannot be read, or has neither words nor pages.
+        BundleError: The model is missing, incomplete or altered.
+    """
+    table = _read(config.input)
+    recognizer, counts = Recognizer.load(config.model), Counter[str]()
+    if {"image", "label"} <= set(table.column_names):
+        column, recased = "label", _recased_words(recognizer, table.to_pylist(), counts)
+    elif {"image", "regions"} <= set(table.column_names):
+        rows = table.to_pylist()
+        column, recased = "regions", [_recased_page(recognizer, row, counts) for row in rows]
+    else:
+        raise DatasetError(
+            f"{config.input} has the columns {', '.join(table.column_names)}; expected `image` "
+            "with `label`, or with `regions`"
+        )
+    written = table.set_column(table.column_names.index(column), column, pa.array(recased))
+    config.output.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(written, config.output)
+    return counts
+
+
+def recase(
+    recognizer: Recognizer, images: Sequence[ImageInput], labels: Sequence[str]
+) -> list[str]:
+    """Return the labels in the case that their pictures show; those with small letters stay.
+
+    Where the recogniser reads the label but for its case, and each of its words in one case or with
+    a capital initial, its reading counts; else, of the whole label in lower case, in capitals and
+    with capital initials, what it finds likeliest.
+    """
+    numbers = [number for number, label in enumerate(labels) if label.isupper()]
+    readings = recognizer.read([images[number] for number in numbers], UPRIGHT)
+    recased = list(labels)
+    for number, reading in zip(numbers, readings, strict=True):
+        label, text = labels[number], reading.text
+        is_its = text.casefold() == label.casefold() and all(map(_is_usual, text.split()))
+        recased[number] = text if is_its else _likeliest(recognizer, images[number], label)
+    return recased
+
+
+def _is_usual(word: str) -> bool:
+    return not _has_case(word) or word.isupper() or word.islower() or word.istitle()
+
+
+def _likeliest(recognizer: Recognizer, image: ImageInput, label: str) -> str:
+    if len(label) > recognizer.info.max_chars:
+        return label
+    options = ReadOptions(orientations="upright", lexicon=Lexicon((label,), any_case=True))
+    text = recognizer.read([image], options)[0].text
+    return text if text.casefold() == label.casefold() else label
+
+
+def _recased_words(
+    recognizer: Recognizer, rows: list[dict[str, Any]], counts: Counter[str]
+) -> list[str]:
+    labels = [row["label"] for row in rows]
+    recased = recase(recognizer, [row["image"] for row in rows], labels)
+    _count(labels, recased, counts)
+    return recased
+
+
+def _recased_page(recognizer: Recognizer, row: dict[str, Any], counts: Counter[str]) -> str:
+    regions = json.loads(row["regions"])
+    cased = [region for region in regions if is_readable(region["text"])]
+    labels = [region["text"] for region in cased]
+    quads = np.array([region["polygon"] for region in cased], np.float32).reshape(-1, 4, 2)
+    try:
+        crops = rectify(decode_image(row["image"]), quads, recognizer.info.geometry)
+    except ImageError:
+        return str(row["regions"])  # training counts it as unreadable
+    recased = recase(recognizer, crops, labels)
+    _count(labels, recased, counts)
+    for region, text in zip(cased, recased, strict=True):
+        region["text"] = text
+    return json.dumps(regions)
+
+
+def _count(labels: list[str], recased: list[str], counts: Counter[str]) -> None:
+    for before, after in zip(labels, recased, strict=True):
+        kind = "kept" if before == after else "changed"
+        counts[kind if _has_case(before) else "without case"] += 1
+
+
+def _has_case(text: str) -> bool:
+    return text.lower() != text.upper()
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DatasetError(f"{path} cannot be read as Parquet: {error}") from error
