@@ -1,7 +1,7 @@
 """Words that a reading may be, or is likelier to be: a list, and the trie that search walks."""
 
-import math
-from collections.abc import Iterator
+import reprlib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from string import capwords
@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Int, Integer, Shaped
 from torch import Tensor
 
+from ocr_model.arguments import is_number, require_type
 from ocr_model.charset import PAD, SPECIAL_TOKENS, Charset
 from ocr_model.errors import ConfigError
 
@@ -25,7 +26,8 @@ _MOST_NAMED = 20  # characters in a message
 class Lexicon:
     """Words, spelt as the model's labels are."""
 
-    words: tuple[str, ...]
+    words: Collection[str]
+    """A list or a set; kept as a tuple."""
     any_case: bool = False
     """Also take each word in lower case, with capital initials, and in capitals."""
     bonus: float | None = None
@@ -33,8 +35,8 @@ class Lexicon:
     it wins against likelier ones up to `exp(bonus)` times as likely."""
 
     def __post_init__(self) -> None:
-        if not self.words:
-            raise ConfigError("a lexicon needs words, got none")
+        object.__setattr__(self, "words", _as_words(self.words))
+        require_type("any_case", self.any_case, bool)
         require_bonus(self.bonus)
 
     @classmethod
@@ -188,13 +190,24 @@ def require_bonus(bonus: float | None) -> None:
     """Check what is added to the score of a lexicon's words.
 
     Raises:
-        ConfigError: It is negative or not finite.
+        ConfigError: It is negative, not finite or no number.
     """
-    if bonus is not None and not (math.isfinite(bonus) and bonus >= 0):
+    if bonus is not None and not (is_number(bonus) and bonus >= 0):
         raise ConfigError(
-            f"a lexicon's bonus is a finite log probability of 0 or more, got {bonus}; "
+            f"a lexicon's bonus is a finite log probability of 0 or more, got {bonus!r}; "
             "leave it away to read nothing but the lexicon's words"
         )
+
+
+def _as_words(given: object) -> tuple[str, ...]:
+    if isinstance(given, str | bytes) or not isinstance(given, Collection):
+        raise ConfigError(f"a lexicon takes a list of words, got {reprlib.repr(given)}")
+    words = tuple(given)
+    if not words:
+        raise ConfigError("a lexicon needs words, got none")
+    strange = next((word for word in words if not isinstance(word, str)), "")
+    require_type("a lexicon's word", strange, str)
+    return words
 
 
 def _grow(

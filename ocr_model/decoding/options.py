@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from ocr_model.arguments import require_count, require_number
 from ocr_model.decoding.lexicon import Trie, require_bonus
 from ocr_model.errors import ConfigError
 
@@ -34,10 +35,8 @@ class DecodeOptions:
     """Logits are divided by it; above 1, probabilities are less sure."""
 
     def __post_init__(self) -> None:
-        if self.num_beams < 1:
-            raise ConfigError(f"num_beams must be 1 or more, got {self.num_beams}")
-        if not (math.isfinite(self.length_penalty) and self.length_penalty >= 0):
-            raise ConfigError(f"length_penalty must be 0 or more, got {self.length_penalty}")
+        require_count("num_beams", self.num_beams)
+        require_number("length_penalty", self.length_penalty)
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ConfigError(f"temperature must be above 0, got {self.temperature}")
         require_bonus(self.lexicon_bonus)

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from ocr_model.arguments import require_type
 from ocr_model.decoding.lexicon import Lexicon
+from ocr_model.decoding.options import DecodeOptions
 from ocr_model.errors import ConfigError
 
 _LEXICON_BEAMS = 5
@@ -13,7 +15,11 @@ Orientations = Literal["upright", "vertical", "plausible"]
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How words are read; the default suits crops of horizontal and vertical words."""
+    """How words are read; the default suits crops of horizontal and vertical words.
+
+    Raises:
+        ConfigError: A value is of another type, out of its range or without effect.
+    """
 
     characters: str | None = None
     """The only ones that may be read, such as `0123456789`; None: all of the model's charset."""
@@ -37,10 +43,15 @@ class ReadOptions:
         if self.orientations not in get_args(Orientations):
             known = ", ".join(get_args(Orientations))
             raise ConfigError(f"orientations={self.orientations!r} is not one of {known}")
+        require_type("characters", self.characters, str, None)
+        require_type("lexicon", self.lexicon, Lexicon, None)
+        require_type("splits_long", self.splits_long, bool)
         if self.characters == "":
             raise ConfigError("characters is empty: nothing could be read")
         if self.num_beams == 1 and self.lexicon is not None:
             raise ConfigError("a lexicon needs num_beams of 2 or more: one beam loses its words")
+        # Made once more by the recogniser, with what needs its charset.
+        DecodeOptions(num_beams=self.beams, length_penalty=self.length_penalty)
 
     @property
     def cuts_long_words(self) -> bool:

@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
+from ocr_model.arguments import require_count, require_type
 from ocr_model.bundle import Bundle
 from ocr_model.charset import normalize
 from ocr_model.decoding.lexicon import Lexicon, Trie
@@ -80,7 +81,8 @@ class Recognizer:
         """Load a bundle, or one in the box by its name; on a GPU where there is one, unless told.
 
         `kind` is `torch`, or one that jobs/export.py has made: `half` (the same computation, files
-        half as large), `onnx` or `int8` (faster on a CPU).
+        half as large), `onnx` or `int8`. On a CPU that computes in bf16, only `int8` may be faster
+        than `torch`; docs/reading.md has figures.
 
         Raises:
             BundleError: The folder is incomplete, altered or of another kind, or has no such kind.
@@ -98,7 +100,8 @@ class Recognizer:
     ) -> list[Prediction]:
         """Read words, in their order.
 
-        A picture that cannot be read has an empty text and says why in `error`. What is read in a
+        A picture that cannot be read has an empty text and says why in `error`. One without a word
+        is read as if it had one, mostly with a low confidence (docs/reading.md). What is read in a
         picture does not depend on the others; in half precision, rounding does, by which
         confidences differed by up to 0.01 and no text of some 1,500.
 
@@ -111,7 +114,7 @@ class Recognizer:
         Raises:
             TypeError: `images` is one picture, not a list.
             CharsetError: `options.characters` has some that the model does not know.
-            ConfigError: Other options are out of range, or no word of the lexicon can be read.
+            ConfigError: `batch_size` is not 1 or more, or no word of the lexicon can be read.
         """
         given: object = images  # bytes are a sequence too, of ints
         is_picture = isinstance(given, np.ndarray) and given.ndim != 4
@@ -128,14 +131,26 @@ class Recognizer:
     ) -> Iterator[Prediction]:
         """Read any number of words as they come, in their order; memory stays flat.
 
-        Images are decoded and scaled ahead, by threads, while the device works.
+        Images are decoded and scaled ahead, by threads, while the device works. Options are checked
+        by the call, before the first reading is asked for.
 
         Raises:
             CharsetError: As `read`.
+            ConfigError: As `read`.
         """
+        require_count("batch_size", batch_size)
+        require_type("options", options, ReadOptions)
         decode_options = self._decode_options(options)
         prepare_one = partial(prepare, geometry=self.info.geometry, options=options)
-        remaining = iter(images)
+        return self._read_ahead(iter(images), prepare_one, decode_options, batch_size)
+
+    def _read_ahead(
+        self,
+        remaining: Iterator[ImageInput],
+        prepare_one: Callable[[ImageInput], Prepared],
+        decode_options: DecodeOptions,
+        batch_size: int,
+    ) -> Iterator[Prediction]:
         num_threads = min(_MOST_THREADS, os.cpu_count() or 1)
         with ThreadPoolExecutor(num_threads) as pool:
             ahead = deque[list[Future[Prepared]]]()
@@ -147,7 +162,10 @@ class Recognizer:
                 yield from self._read_window(ahead.popleft(), decode_options, batch_size)
 
     def attend(self, image: ImageInput, *, characters: str | None = None) -> AttentionMaps:
-        """Read one upright word, greedily, and say where each of its characters was seen.
+        """Read one word, greedily, and say where each of its characters was seen.
+
+        It is read as it is given, not turned, and as a whole: one too wide for the model, which
+        `read` cuts in parts, is squeezed. So of high and of long crops the text may be another.
 
         Raises:
             ImageError: It is not a usable picture.

@@ -135,12 +135,13 @@ def load_runtime(
     match kind:
         case "torch" | "half":
             bundle = load_bundle(path) if kind == "torch" else load_half(path)
-            return TorchRuntime(bundle, device=device or best_device(), precision=precision)
+            wanted = best_device() if device is None else device
+            return TorchRuntime(bundle, device=wanted, precision=precision)
         case "onnx" | "int8":
-            if torch.device(device or "cpu").type != "cpu" or precision != "auto":
+            if str(device) not in ("None", "cpu") or precision != "auto":
                 raise ConfigError(
-                    f"kind={kind} computes on the CPU in its own precision: device={device!s} "
-                    f"and precision={precision} are of torch and half only"
+                    f"kind={kind} computes on the CPU in its own precision, got device={device} "
+                    f"and precision={precision}: leave both out, or take kind=torch or half"
                 )
             return _load_graphs(path, kind)
         case _:

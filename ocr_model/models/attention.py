@@ -99,8 +99,8 @@ class Attention(nn.Module):
             scores = query @ key.transpose(-1, -2) / math.sqrt(self.head_size)
             if mask is not None:
                 scores = scores.masked_fill(~mask, float("-inf"))
-            weights = scores.softmax(dim=-1)
-            attended = weights @ value
+            weights = scores.float().softmax(dim=-1)  # in bf16 they would miss a sum of 1 by 0.003
+            attended = weights.to(value.dtype) @ value
             weights = weights.view(batch, self.num_heads, steps, -1)
         else:
             attended = F.scaled_dot_product_attention(

@@ -85,7 +85,7 @@ def read_with_attention(
     max_chars: int,
     options: DecodeOptions = GREEDY,
 ) -> AttentionMaps:
-    """Read one upright word as a whole, and keep what the decoder looked at.
+    """Read one upright word as a whole, squeezed if it is too wide, and keep what was looked at.
 
     Args:
         model: On any device, in evaluation mode.

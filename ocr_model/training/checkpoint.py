@@ -78,11 +78,17 @@ def require_same_settings(config: RunSettings, saved: dict[str, Any]) -> None:
     if different:
         # Keys of one side only follow from another source or model, which is named itself.
         named = [key for key in different if key in now and key in then] or different
-        listed = "; ".join(f"{key}: {then.get(key)!r} then, {now.get(key)!r} now" for key in named)
+        listed = "; ".join(
+            f"{key}: {_said(then, key)} then, {_said(now, key)} now" for key in named
+        )
         raise CheckpointError(
             f"run {config.run.name!r} was started with other settings: {listed}. "
             "Give this run another run.name, or the settings it began with"
         )
+
+
+def _said(flat: dict[str, Any], key: str) -> str:
+    return repr(flat[key]) if key in flat else "no setting"
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -79,7 +79,7 @@ class RunState:
         """Take up the run in `folder`, if there is one.
 
         Raises:
-            CheckpointError: It is damaged, or of other settings or data.
+            CheckpointError: It is damaged, of another version, or of other settings or data.
         """
         try:
             state = folder.load_state(LAST)
@@ -87,6 +87,7 @@ class RunState:
             raise CheckpointError(f"{error}. {_remedy(folder)}") from error
         if state is None:
             return
+        self._require_complete(state, folder)
         require_same_settings(self.config, state["config"])
         if state["charset"] != self.characters:
             raise CheckpointError(
@@ -113,6 +114,16 @@ class RunState:
             self.average.load_state_dict(state["average"])
         self.unreadable = dict(state["unreadable"])
         logger.info("going on at epoch %d, step %d", self.progress.epoch, self.progress.global_step)
+
+    def _require_complete(self, state: dict[str, Any], folder: RunFolder) -> None:
+        """Refuse what lacks a part that this run goes on from; an average only if it has one."""
+        needed = {name for name, value in self._to_state().items() if value is not None}
+        missing = sorted(name for name in needed if state.get(name) is None)
+        if missing:
+            raise CheckpointError(
+                f"{folder.address}/{LAST} is of another version: it has no {', '.join(missing)}. "
+                "Go on with the version that wrote it, or give this run another run.name"
+            )
 
     def _to_state(self) -> dict[str, Any]:
         return {

@@ -1,9 +1,9 @@
-"""Words per second of torch in fp32, of the same as ONNX graphs, and of INT8, on a CPU.
+"""Words per second of torch in fp32 and as it reads unless told, of ONNX graphs and INT8, on a CPU.
 
     uv run tests/benchmarks/int8.py --set model=DIR num_threads=2 data.seed=1
 
 Times are the network's for one batch of the bundle's full width, decoding included; pictures are
-scaled before. All three take turns, batch after batch, so that other work on the machine slows them
+scaled before. All take turns, batch after batch, so that other work on the machine slows them
 alike; a ratio is the median of those of the turns. `model` must have been exported
 (jobs/export.py); without one, a model of random weights is built, whose readings mean nothing: all
 words have the greatest length, so that its decoder takes a larger part than a trained one's.
@@ -35,6 +35,10 @@ from ocr_model.inference.recognizer import Recognizer
 from ocr_model.models import ModelConfig, build_model
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig
 
+_COMPARED = (
+    ("int8", "torch"), ("int8", "auto"), ("int8", "onnx"), ("onnx", "torch"), ("onnx", "auto"),
+)  # fmt: skip
+
 
 class Int8Config(Config):
     """What is measured."""
@@ -62,7 +66,7 @@ def main() -> None:
         f"{name}_words_per_second": round(config.batch_size / statistics.median(times), 1)
         for name, times in seconds.items()
     }
-    for name, other in (("int8", "torch"), ("int8", "onnx"), ("onnx", "torch")):
+    for name, other in _COMPARED:
         pairs = zip(seconds[other], seconds[name], strict=True)
         figures[f"{name}_times_{other}"] = round(statistics.median(a / b for a, b in pairs), 2)
     if config.model is not None:
@@ -71,7 +75,9 @@ def main() -> None:
 
 
 def _readers(folder: str) -> Iterator[tuple[str, Recognizer]]:
-    for kind in ("torch", "onnx", "int8"):
+    yield "torch", Recognizer.load(folder, device="cpu", precision="fp32")
+    yield "auto", Recognizer.load(folder, device="cpu")  # bf16, where the CPU computes in it
+    for kind in ("onnx", "int8"):
         yield kind, Recognizer.load(folder, device="cpu", kind=kind)
 
 
@@ -88,7 +94,8 @@ def _random_readers(config: Int8Config) -> Iterator[tuple[str, Recognizer]]:
     bundle = Bundle(info, model, charset)
     graphs = build_graphs(bundle)
     batch = _batch(config, info)
-    yield "torch", Recognizer(bundle)
+    yield "torch", Recognizer(bundle, precision="fp32")
+    yield "auto", Recognizer(bundle)
     yield "onnx", Recognizer(OnnxRuntime(info, graphs))
     yield "int8", Recognizer(OnnxRuntime(info, quantize_graphs(graphs, info, [batch])))
 

@@ -84,7 +84,7 @@ def test_a_folder_without_a_bundle_is_a_bundle_error(tmp_path: Path) -> None:
         Recognizer.load(tmp_path)
 
 
-@pytest.mark.parametrize("device", ["foo", "cuda:99", "meta", "cuda:x"])
+@pytest.mark.parametrize("device", ["foo", "cuda:99", "meta", "cuda:x", ""])
 def test_a_device_that_is_not_there_is_named_with_those_that_are(
     bundle_path: Path, device: str
 ) -> None:

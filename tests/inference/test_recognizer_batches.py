@@ -1,7 +1,9 @@
 """What a picture reads does not depend on the pictures beside it."""
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import psutil
@@ -240,18 +242,38 @@ def test_beams_find_readings_that_are_no_less_likely() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (ReadOptions(lexicon=Lexicon(("xyz",))), "none of the lexicon's 1 words can be read"),
-        (ReadOptions(num_beams=0), "num_beams must be 1 or more"),
-        (ReadOptions(length_penalty=1.0), "length_penalty has no effect on one beam"),
+        ({"num_beams": 0}, "num_beams must be 1 or more"),
+        ({"num_beams": True}, "num_beams must be 1 or more, a whole number, got True"),
+        ({"length_penalty": -1.0, "num_beams": 2}, "length_penalty must be 0 or more"),
+        ({"length_penalty": math.nan, "num_beams": 2}, "length_penalty must be 0 or more"),
+        ({"length_penalty": 1.0}, "length_penalty has no effect on one beam"),
+        ({"lexicon": Lexicon(("a",)), "num_beams": 1}, "a lexicon needs num_beams of 2 or more"),
     ],
 )
-def test_options_that_cannot_be_are_errors(
-    recognizer: Recognizer, options: ReadOptions, message: str
+def test_options_that_cannot_be_are_refused_when_they_are_made(
+    options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
+        ReadOptions(**options)
+
+
+def test_a_lexicon_of_which_no_word_can_be_read_is_refused(recognizer: Recognizer) -> None:
+    options = ReadOptions(lexicon=Lexicon(("xyz",)))
+    with pytest.raises(ConfigError, match="none of the lexicon's 1 words can be read"):
         recognizer.read(PICTURES[:1], options)
 
 
-def test_one_beam_and_a_lexicon_are_refused() -> None:
-    with pytest.raises(ConfigError, match="a lexicon needs num_beams of 2 or more"):
-        ReadOptions(lexicon=Lexicon(("a",)), num_beams=1)
+def test_words_of_a_lexicon_may_come_in_a_list(recognizer: Recognizer) -> None:
+    in_a_list, in_a_tuple = (
+        ReadOptions(lexicon=Lexicon(words)) for words in (["12", "ab"], ("12", "ab"))
+    )
+    assert in_a_list == in_a_tuple
+    assert hash(in_a_list) == hash(in_a_tuple)
+    _same(recognizer.read(PICTURES, in_a_list), recognizer.read(PICTURES, in_a_tuple))
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_has_one_image_or_more(recognizer: Recognizer, batch_size: int) -> None:
+    for read in (recognizer.read, recognizer.read_all):
+        with pytest.raises(ConfigError, match=f"batch_size must be 1 or more.*{batch_size}"):
+            read(PICTURES, batch_size=batch_size)

@@ -92,7 +92,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     _write_export(folder, "onnx", graphs)
     _write_export(folder, "half", {HALF_FILE: halve(read_weights(folder))})
     torch_one = Recognizer.load(folder, device="cpu", precision="fp32")
-    recognizers = (torch_one, Recognizer.load(folder, kind="onnx"))
+    recognizers = (torch_one, Recognizer.load(folder, device="cpu", kind="onnx"))
     return Exported(folder, graphs, *recognizers)
 
 
@@ -243,9 +243,13 @@ def test_a_kind_that_was_not_made_names_the_command(bundle_path: Path) -> None:
         Recognizer.load(bundle_path, kind="int8")
 
 
-def test_graphs_compute_on_the_cpu_in_their_own_precision(bundle_path: Path) -> None:
-    with pytest.raises(ConfigError, match="device=cuda"):
-        Recognizer.load(bundle_path, kind="onnx", device="cuda")
+@pytest.mark.parametrize("device", ["cuda", "nonsense", ""])
+def test_graphs_compute_on_the_cpu_alone(bundle_path: Path, device: str) -> None:
+    with pytest.raises(ConfigError, match=f"on the CPU .* got device={device} .* take kind=torch"):
+        Recognizer.load(bundle_path, kind="onnx", device=device)
+
+
+def test_graphs_compute_in_their_own_precision(bundle_path: Path) -> None:
     with pytest.raises(ConfigError, match="precision=bf16"):
         Recognizer.load(bundle_path, kind="onnx", precision="bf16")
 

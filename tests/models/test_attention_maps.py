@@ -38,6 +38,15 @@ def _model(config: ModelConfig, geometry: ImageGeometry) -> RecognizerModel:
     return model.eval()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_sum_to_one_in_any_precision(dtype: torch.dtype) -> None:
+    with torch.autocast("cpu", dtype, enabled=dtype is not torch.float32):
+        weights = _attend(TRANSFORMER).weights
+    assert weights is not None
+    assert weights.size
+    assert weights.sum((3, 4)) == pytest.approx(np.ones(weights.shape[:3]), abs=1e-5)
+
+
 def _attend(config: ModelConfig, fit: str = "stretch") -> AttentionMaps:
     geometry = GEOMETRIES[fit]
     return read_with_attention(_model(config, geometry), CHARSET, geometry, IMAGE, max_chars=10)

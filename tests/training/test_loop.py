@@ -264,6 +264,26 @@ def test_other_settings_on_resume_are_refused_by_name(
         train_locally(tiny_config(tmp_path, "training.num_streams=2"))
 
 
+@pytest.mark.parametrize("decay", [0.9, 0.0])
+def test_a_checkpoint_from_before_averages_resumes_where_none_is_wanted(
+    decay: float, tiny_config: MakeConfig, train_locally: TrainLocally, tmp_path: Path
+) -> None:
+    settings = [f"training.average_decay={decay}", "training.checkpoint_every_steps=1"]
+    config = tiny_config(tmp_path, *settings)
+    with pytest.raises(KeyboardInterrupt):
+        train_locally(config, stop_before_step=3)
+    state = load(config)
+    del state["average"]
+    torch.save(state, path_of(config) / LAST)
+    if decay:
+        with pytest.raises(
+            CheckpointError, match=r"no average\. Go on with the version that wrote"
+        ):
+            train_locally(config)
+    else:
+        assert train_locally(config).progress.finished
+
+
 def test_data_with_other_characters_on_resume_is_refused(
     tiny_config: MakeConfig,
     train_locally: TrainLocally,
