@@ -53,8 +53,8 @@ def find_words(maps: TextMaps, config: BoxConfig = DEFAULT_BOXES) -> FoundWords:
 def may_have_large_words(maps: TextMaps, config: BoxConfig = DEFAULT_BOXES) -> bool:
     """Return whether there is anything so high that it may be a part of something, or nothing.
 
-    Of 30 forms this looks at 3 again, of 40 street views at 38, and finds all that is found when
-    each is looked at again.
+    So it is of 3 of 30 forms, and of 38 of 40 street views; looking at the others' half size too
+    finds no more.
     """
     heights = _heights(_words_of(maps, config).quads)
     return not len(heights) or bool(heights.max() >= _LARGE_CELLS * np.mean(maps.pixels_per_cell))

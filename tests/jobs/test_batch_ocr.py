@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -60,7 +61,9 @@ def test_pages_are_read_and_written_in_every_form_and_a_killed_driver_goes_on(
 
     again = _run(*settings)
     assert again.returncode == 0, again.stderr
-    assert f"planned 5 images, {before} of them read before" in again.stderr
+    planned = re.search(r"planned 5 images, (\d) of them read before", again.stderr)
+    assert planned, again.stderr
+    assert before <= int(planned[1]) <= 5  # workers may have written on after the driver's end
     assert "output: " in again.stderr
     rows = {Path(row["uri"]).name: row for row in pq.read_table(output / "rows").to_pylist()}
     assert len(rows) == 5
