@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ocr_model.inference.bulk.progress import BatchProgress
+
 from .messages import Orientation, PageOptions, Reading, WordOptions, WordOrientations
 
 PageFormat = Literal["json", "text", "hocr", "alto", "pdf"]
@@ -175,5 +177,7 @@ class BatchAnswer(_Message):
     """pending, running, stopped, succeeded or failed."""
     message: str
     """Ray's own."""
+    progress: BatchProgress | None
+    """Of the output; null where the service cannot read it."""
     log: str
-    """The end of what it printed: its progress."""
+    """The end of what it printed."""

@@ -32,6 +32,11 @@ _LIMITS = {  # that tests can reach
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest tests/serve/test_fuzz.py --fuzz-times 10`; in a run of all tests it is 1."""
+    parser.addoption("--fuzz-times", type=int, default=1, help="as many times as many requests")
+
+
 def _free_port() -> int:
     with socket.socket() as opened:
         opened.bind(("127.0.0.1", 0))
