@@ -80,7 +80,7 @@ class Batches:
         return BatchAnswer(
             id=number,
             status=str(info.status.value).lower(),
-            message=info.message or "",
+            message=(info.message or "").partition("\n")[0],  # then the log again
             progress=await asyncio.to_thread(_progress, output) if output else None,
             log=log[-_LAST_CHARS:],
         )

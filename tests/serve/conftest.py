@@ -33,7 +33,7 @@ _LIMITS = {  # that tests can reach
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`pytest tests/serve/test_fuzz.py --fuzz-times 10`; in a run of all tests it is 1."""
+    """`pytest tests/serve/test_fuzz.py --fuzz-times 13`; in a run of all tests it is 1."""
     parser.addoption("--fuzz-times", type=int, default=1, help="as many times as many requests")
 
 
