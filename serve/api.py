@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -17,7 +17,7 @@ from .batches import Batches
 from .formats import media_type, write_pages
 from .guards import Admission, TokenGuard
 from .limits import LimitsConfig
-from .messages import Fault, PageOptions, Reading, WordJob, WordOptions
+from .messages import Fault, PageOptions, WordJob, WordOptions
 from .metrics import RequestMetrics
 from .middleware import Gate
 from .problems import MEDIA_TYPE as PROBLEM_TYPE
@@ -29,13 +29,11 @@ from .protocol import (
     BatchBody,
     HealthAnswer,
     ImagesBody,
-    ModelAnswer,
     ModelsAnswer,
     OcrQuery,
     ProblemDocument,
     RecognizeAnswer,
     RecognizeQuery,
-    WordAnswer,
 )
 from .remote import Pages, Words
 from .streaming import MEDIA_TYPE as NDJSON
@@ -208,35 +206,23 @@ class _Api:
         Of several, one that cannot be read has an `error` of its own.
         """
         images = await read_word_images(request, self._limits.max_words)
-        job = WordJob(images, query.word_options(query.orientations))
+        job = WordJob(images, query.word_options())
         readings = self._accepted(await self._words.read(job))
         if len(readings) == 1 and readings[0].error:
             raise problem_of_image(readings[0].error)
-        return RecognizeAnswer(words=[_word(reading) for reading in readings])
+        return RecognizeAnswer(words=readings)
 
     async def attention(
         self, request: Request, query: Annotated[AttentionQuery, Query()]
     ) -> AttentionAnswer:
         """Read one upright word, and say where each of its characters was seen."""
         (upload,) = await read_uploads(request, 1)
-        attention = self._accepted(
-            await self._words.attend(upload.data, WordOptions(query.model, query.characters))
-        )
-        return AttentionAnswer(
-            text=attention.reading.text,
-            confidence=attention.reading.confidence,
-            char_confidences=list(attention.reading.char_confidences),
-            width=attention.width,
-            height=attention.height,
-            maps=attention.maps,
-        )
+        options = WordOptions(query.model, query.characters)
+        return self._accepted(await self._words.attend(upload.data, options))
 
     async def models(self) -> ModelsAnswer:
         """List the recognisers that can be asked for by name."""
-        default, models = self._accepted(await self._words.describe())
-        return ModelsAnswer(
-            default=default, models=[ModelAnswer(**asdict(model)) for model in models]
-        )
+        return self._accepted(await self._words.describe())
 
     async def submit_batch(self, request: Request, body: BatchBody) -> BatchAnswer:
         """Read a whole folder or bucket by a job of its own."""
@@ -277,13 +263,3 @@ class _Api:
 
 async def _page(request: Request) -> Response:
     return FileResponse(_PAGE_FOLDER / "index.html")
-
-
-def _word(reading: Reading) -> WordAnswer:
-    return WordAnswer(
-        text=reading.text,
-        confidence=reading.confidence,
-        char_confidences=list(reading.char_confidences),
-        rotation=reading.rotation,
-        error=reading.error,
-    )

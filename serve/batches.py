@@ -5,15 +5,19 @@ import logging
 import shlex
 import sys
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from ray.job_submission import JobSubmissionClient
 
 from ocr_model.commands import settings_of_command
+from ocr_model.errors import OCRError
+from ocr_model.inference.bulk.places import open_place
+from ocr_model.inference.bulk.progress import BatchProgress, read_progress
 
 from .limits import BatchesConfig
 from .problems import Problem
@@ -25,6 +29,8 @@ _PREFIX = "ocr-batch-"
 _LAST_CHARS = 2000  # of a job's log
 
 logger = logging.getLogger("ray.serve")
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -41,15 +47,22 @@ class Batches:
         """
         _require_allowed("input", body.input, self.config.inputs)
         _require_allowed("output", body.output, self.config.outputs)
-        settings = {"input": body.input, "output": body.output, "mode": body.mode}
+        settings = {
+            "input": body.input,
+            "output": body.output,
+            "mode": body.mode,
+            "pool.max_readers": self.config.max_readers,
+        }
         command = [sys.executable, str(_JOB), "--set", *settings_of_command(settings)]
         number = _PREFIX + uuid.uuid4().hex
         await self._ask(
-            "submit_job",
-            entrypoint=shlex.join(command),
-            submission_id=number,
-            runtime_env={"env_vars": {"PYTHONPATH": str(_ROOT)}},
-            metadata={"caller": caller},
+            number,
+            lambda client: client.submit_job(
+                entrypoint=shlex.join(command),
+                submission_id=number,
+                runtime_env={"env_vars": {"PYTHONPATH": str(_ROOT)}},
+                metadata={"caller": caller, "output": body.output},
+            ),
         )
         return await self.tell(number)
 
@@ -61,28 +74,28 @@ class Batches:
         """
         if not number.startswith(_PREFIX):
             raise _no_such_batch(number)
-        info = await self._ask("get_job_info", number)
-        log = await self._ask("get_job_logs", number)
+        info = await self._ask(number, lambda client: client.get_job_info(number))
+        log = await self._ask(number, lambda client: client.get_job_logs(number))
+        output = (info.metadata or {}).get("output", "")
         return BatchAnswer(
             id=number,
             status=str(info.status.value).lower(),
-            message=info.message or "",
-            log=str(log)[-_LAST_CHARS:],
+            message=(info.message or "").partition("\n")[0],  # then the log again
+            progress=await asyncio.to_thread(_progress, output) if output else None,
+            log=log[-_LAST_CHARS:],
         )
 
     @cached_property
     def _client(self) -> JobSubmissionClient:
         return JobSubmissionClient(self.config.address)
 
-    async def _ask(self, method: str, *arguments: object, **named: object) -> Any:  # noqa: ANN401
-        """Call a method of Ray's client, which blocks."""
+    async def _ask(self, number: str, ask: Callable[[JobSubmissionClient], Answer]) -> Answer:
+        """Call Ray's client, which blocks."""
         try:
-            return await asyncio.to_thread(
-                lambda: getattr(self._client, method)(*arguments, **named)
-            )
+            return await asyncio.to_thread(lambda: ask(self._client))
         except (RuntimeError, ConnectionError) as error:  # all that Ray's client raises
             if "does not exist" in str(error):
-                raise _no_such_batch(str(arguments[0])) from error
+                raise _no_such_batch(number) from error
             logger.exception("Ray's job server")
             status, title = HTTPStatus.SERVICE_UNAVAILABLE, "No jobs can be submitted"
             detail = "Ray's job server did not take it; the log says more"
@@ -96,6 +109,14 @@ def _require_allowed(name: str, address: str, prefixes: tuple[str, ...]) -> None
         known = ", ".join(prefixes) or "none"
         detail = f"{name}={address} is not below an allowed prefix ({known})"
         raise Problem(HTTPStatus.FORBIDDEN, "not-allowed", "The prefix is not allowed", detail)
+
+
+def _progress(output: str) -> BatchProgress | None:
+    try:
+        return read_progress(open_place(output))
+    except (OCRError, ValueError, KeyError, TypeError) as error:  # not ours, or of something else
+        logger.warning("the output of a batch: %s", error)
+        return None
 
 
 def _no_such_batch(number: str) -> Problem:

@@ -21,8 +21,9 @@ class ReplicasConfig(Config):
     min_replicas: PositiveInt = 1
     max_replicas: PositiveInt = 1
     """Above the least, their number follows `target_ongoing_requests`."""
-    num_cpus: PositiveFloat = 0.4
-    """Logical, for placing; threads are those of OMP_NUM_THREADS. All must fit on 2 CPUs."""
+    num_cpus: PositiveFloat = 0.3
+    """Logical, for placing; threads are those of OMP_NUM_THREADS. All must fit on 2 CPUs, beside
+    the 1.25 that a job of `/v1/batches` takes at least."""
     num_gpus: float = Field(0.0, ge=0)
     """A fraction lets several share one."""
     max_ongoing_requests: PositiveInt = 64
@@ -48,7 +49,7 @@ class ReplicasConfig(Config):
 class IngressReplicas(ReplicasConfig):
     """Of the ingress, which computes little."""
 
-    num_cpus: PositiveFloat = 0.2
+    num_cpus: PositiveFloat = 0.1
     max_ongoing_requests: PositiveInt = 1024
     """Far above `limits.max_requests`: it is the ingress that refuses, with a problem document."""
     max_queued_requests: int = Field(-1, ge=-1)

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -171,17 +172,17 @@ class RemoteRecognizer:
         self._words, self._options, self._stop = words, options, stop
 
     def read(self, images: Sequence[Crop], options: ReadOptions) -> list[Prediction]:
-        """Read crops, as the request asks; `options` are a page reader's, upright as its.
+        """Read crops, as the request asks, in the `orientations` of a page reader's options.
 
         Raises:
             RefusedError: They cannot be read so, or not now.
         """
-        del options
         _go_on(self._stop)
         if not images:
             return []
+        job = WordJob(images, replace(self._options, orientations=options.orientations))
         try:
-            (answer,) = self._words.read.remote([WordJob(images, self._options)]).result()
+            (answer,) = self._words.read.remote([job]).result()
         except RayActorError as error:
             raise RefusedError(_RECOGNIZER_GONE) from error
         except BackPressureError as error:

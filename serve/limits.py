@@ -81,6 +81,8 @@ class BatchesConfig(Config):
     """Prefixes, such as `s3://scans/`, below which buckets may be read; empty: no jobs at all."""
     outputs: tuple[str, ...] = ()
     """The same of what is written."""
+    max_readers: PositiveInt = 1
+    """Processes of one job that read; each takes a CPU that the service does not have."""
     address: str | None = None
     """Of Ray's job server, as `http://head:8265`; null: of the cluster that this runs on."""
 

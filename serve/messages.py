@@ -1,14 +1,17 @@
 """What the parts of the application send each other; no torch, so that the ingress stays small."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
+
+from pydantic import ConfigDict
 
 from ocr_model.image import Pixels
 from ocr_model.inference.pages import Page
 
 Orientation = Literal["any", "upright"]
-WordOrientations = Literal["upright", "plausible"]
+WordOrientations = Literal["upright", "vertical", "plausible"]
+"""As `ReadOptions` has them, whose module imports torch."""
 FaultReason = Literal[
     "unknown_model",
     "bad_setting",
@@ -32,7 +35,7 @@ class WordOptions:
     """Words that a reading must be among, or is likelier to be; empty: any."""
     lexicon_bonus: float | None = None
     """None: nothing but the lexicon is read. Else what its words gain in log probability."""
-    orientations: WordOrientations = "upright"
+    orientations: WordOrientations = "vertical"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +62,21 @@ class WordJob:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The reading of one word image."""
+    """The reading of one word image; callers get it as it is."""
+
+    __pydantic_config__ = ConfigDict(
+        use_attribute_docstrings=True, json_schema_serialization_defaults_required=True
+    )
 
     text: str
     confidence: float
+    """Probability that the whole text is right."""
     char_confidences: tuple[float, ...]
+    """One per character."""
     rotation: int = 0
     """Degrees clockwise by which the image was turned to be read."""
     error: str = ""
-    """Why there is no reading, as `reason: detail`."""
+    """Why there is no reading, as `reason: detail`; empty where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +87,7 @@ class Fault:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """A word, its reading, and where each of its characters was seen."""
-
-    reading: Reading
-    width: int
-    """Of the image, in pixels."""
-    height: int
-    maps: list[list[list[float]]]
-    """Character, row, column, over the whole image, in [0, 1]; each has its own scale."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelDescription:
-    """A recogniser that can be asked for by name."""
-
-    name: str
-    bundle: str
-    kind: str
-    architecture: str
-    charset: str
-    max_chars: int
-    image_height: int
-    image_width: int
-    metrics: dict[str, float] = field(default_factory=dict)
-    weights_sha256: str = ""
+REPLICA_GONE = Fault("unavailable", "the replica that had the request has ended; send it again")
 
 
 WordsAnswer = list[Reading] | Fault

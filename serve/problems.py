@@ -101,12 +101,8 @@ def _of_problem(request: Request, error: Exception) -> JSONResponse:
 
 def _of_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    faults = [
-        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-        for fault in error.errors()
-    ]
     title, status = "A parameter is wrong", HTTPStatus.UNPROCESSABLE_ENTITY
-    return _of_problem(request, Problem(status, "bad-parameter", title, "; ".join(faults)))
+    return _of_problem(request, Problem(status, "bad-parameter", title, faults_of(error)))
 
 
 def _of_http(request: Request, error: Exception) -> JSONResponse:

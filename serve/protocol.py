@@ -1,10 +1,13 @@
 """The HTTP interface in types: what a request may ask, and what it is answered."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .messages import Orientation, PageOptions, WordOptions, WordOrientations
+from ocr_model.inference.bulk.progress import BatchProgress
+
+from .messages import Orientation, PageOptions, Reading, WordOptions, WordOrientations
 
 PageFormat = Literal["json", "text", "hocr", "alto", "pdf"]
 
@@ -25,22 +28,26 @@ class WordQuery(_Message):
     lexicon_bonus: float | None = Field(None, ge=0, le=100)
     """With it, other words can be read too; the lexicon's gain so much in log probability."""
 
-    def word_options(self, orientations: WordOrientations = "upright") -> WordOptions:
+    def word_options(self) -> WordOptions:
         """Return what the recogniser is told."""
         return WordOptions(
             model=self.model,
             characters=self.characters,
             lexicon=tuple(self.lexicon),
             lexicon_bonus=self.lexicon_bonus,
-            orientations=orientations,
         )
 
 
 class RecognizeQuery(WordQuery):
     """Parameters of `/v1/recognize`."""
 
-    orientations: WordOrientations = "upright"
-    """plausible: words may be upside down or on a side; it takes two to three times as long."""
+    orientations: WordOrientations = "vertical"
+    """upright: as it is given. vertical: pictures that stand high are also read turned to both
+    sides; others cost nothing. plausible: others also upside down, which takes twice as long."""
+
+    def word_options(self) -> WordOptions:
+        """Return what the recogniser is told."""
+        return replace(super().word_options(), orientations=self.orientations)
 
 
 class OcrQuery(WordQuery):
@@ -81,24 +88,10 @@ class ImagesBody(_Message):
     """Each an encoded image (PNG, JPEG ...) in base64."""
 
 
-class WordAnswer(_Message):
-    """The reading of one picture."""
-
-    text: str
-    confidence: float
-    """Probability that the whole text is right."""
-    char_confidences: list[float]
-    """One per character."""
-    rotation: int
-    """Degrees clockwise by which the picture was turned to be read."""
-    error: str
-    """Why there is no reading, as `reason: detail`; empty where there is one."""
-
-
 class RecognizeAnswer(_Message):
     """The readings of a request's pictures, in their order."""
 
-    words: list[WordAnswer]
+    words: list[Reading]
 
 
 class AttentionAnswer(_Message):
@@ -111,7 +104,8 @@ class AttentionAnswer(_Message):
     """Of the picture, in pixels."""
     height: int
     maps: list[list[list[float]]]
-    """One per character: rows of values in [0, 1], over the whole picture."""
+    """One per character: rows of values in [0, 1], over the whole picture; each has its own
+    scale."""
 
 
 class ModelAnswer(_Message):
@@ -183,5 +177,7 @@ class BatchAnswer(_Message):
     """pending, running, stopped, succeeded or failed."""
     message: str
     """Ray's own."""
+    progress: BatchProgress | None
+    """Of the output; null where the service cannot read it."""
     log: str
-    """The end of what it printed: its progress."""
+    """The end of what it printed."""

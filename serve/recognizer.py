@@ -19,17 +19,9 @@ from ocr_model.inference.recognizer import Recognizer
 
 from .batcher import Batcher
 from .config import ModelChoice, ModelsConfig, WordsConfig
-from .messages import (
-    Attention,
-    Fault,
-    ModelDescription,
-    Reading,
-    UserConfig,
-    WordJob,
-    WordOptions,
-    WordsAnswer,
-)
+from .messages import Fault, Reading, UserConfig, WordJob, WordOptions, WordsAnswer
 from .metrics import WordMetrics
+from .protocol import AttentionAnswer, ModelAnswer, ModelsAnswer
 
 _WIDTH_STEP = 16  # pixels; the recogniser pads to multiples of it
 _WARM_UP_WIDTHS = (1, 2, 4)  # heights
@@ -82,7 +74,7 @@ class WordReader:
         self._metrics.show_waiting(self._batcher.num_waiting)
         return list(await asyncio.gather(*(self._read_job(job) for job in jobs)))
 
-    async def attend(self, image: bytes, options: WordOptions) -> Attention | Fault:
+    async def attend(self, image: bytes, options: WordOptions) -> AttentionAnswer | Fault:
         """Read one upright word and say where each character was seen."""
         try:
             key = self._key(options)
@@ -99,16 +91,23 @@ class WordReader:
         except CharsetError as error:
             return Fault("bad_setting", str(error))
         height, width = pixels.shape[:2]
-        scaled = [_shrunk(heat) for heat in maps.per_char()]
-        return Attention(_to_reading(maps.prediction), width, height, scaled)
+        return AttentionAnswer(
+            text=maps.prediction.text,
+            confidence=maps.prediction.confidence,
+            char_confidences=list(maps.prediction.char_confidences),
+            width=width,
+            height=height,
+            maps=[_shrunk(heat) for heat in maps.per_char()],
+        )
 
-    async def describe(self) -> tuple[str, list[ModelDescription]]:
-        """Return the default's name, and all models."""
+    async def describe(self) -> ModelsAnswer:
+        """Return all models, and the default's name."""
         models = self._loaded()
-        return models.default, [
+        described = [
             _description(name, choice, recognizer)
             for name, (choice, recognizer) in models.by_name.items()
         ]
+        return ModelsAnswer(default=models.default, models=described)
 
     async def infos(self) -> tuple[str, dict[str, BundleInfo]]:
         """Return the default's name, and what all models take."""
@@ -238,9 +237,9 @@ def _shrunk(heat: np.ndarray) -> list[list[float]]:
     return rows
 
 
-def _description(name: str, choice: ModelChoice, recognizer: Recognizer) -> ModelDescription:
+def _description(name: str, choice: ModelChoice, recognizer: Recognizer) -> ModelAnswer:
     info = recognizer.info
-    return ModelDescription(
+    return ModelAnswer(
         name=name,
         bundle=choice.bundle,
         kind=choice.kind,

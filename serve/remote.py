@@ -9,15 +9,15 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from .messages import (
-    Attention,
+    REPLICA_GONE,
     Fault,
-    ModelDescription,
     PageOptions,
     PagesAnswer,
     WordJob,
     WordOptions,
     WordsAnswer,
 )
+from .protocol import AttentionAnswer, ModelsAnswer
 
 _MOST_CALL_BYTES = 3_000_000  # a call over gRPC may have 4 MiB
 _MOST_CALL_JOBS = 64
@@ -51,16 +51,16 @@ class Words:
         except TimeoutError:
             return _timeout(self._max_seconds)
 
-    async def attend(self, image: bytes, options: WordOptions) -> Attention | Fault:
+    async def attend(self, image: bytes, options: WordOptions) -> AttentionAnswer | Fault:
         """Read a word with attention."""
-        answer: Attention | Fault = await _answered(
+        answer: AttentionAnswer | Fault = await _answered(
             self._handle.attend, image, options, max_seconds=self._max_seconds
         )
         return answer
 
-    async def describe(self) -> tuple[str, list[ModelDescription]] | Fault:
-        """Return the default's name, and all models."""
-        answer: tuple[str, list[ModelDescription]] | Fault
+    async def describe(self) -> ModelsAnswer | Fault:
+        """Return all models, and the default's name."""
+        answer: ModelsAnswer | Fault
         answer = await _answered(self._handle.describe, max_seconds=self._max_seconds)
         return answer
 
@@ -139,7 +139,7 @@ async def _answered(method: DeploymentHandle[Any], *arguments: object, max_secon
         call.cancel()
         raise
     except RayActorError:
-        return Fault("unavailable", "the replica that had the request has ended; send it again")
+        return REPLICA_GONE
     except DeploymentUnavailableError:
         return Fault("unavailable", "the deployment is not running")
     except BackPressureError:

@@ -44,12 +44,12 @@ class Verbs:
         limits = self._backend.limits
         with self._guarded(context):
             query = RecognizeQuery.model_validate(
-                {**_options(request.options), "orientations": request.orientations or "upright"}
+                _options(request.options) | _given(request, "orientations")
             )
             if not 0 < len(request.images) <= limits.max_words:
                 detail = f"{len(request.images)} images, from 1 to {limits.max_words} in a request"
                 raise Problem(HTTPStatus.BAD_REQUEST, "number-of-images", "Images", detail)
-            job = WordJob(list(request.images), query.word_options(query.orientations))
+            job = WordJob(list(request.images), query.word_options())
             readings = self._accepted(await self._backend.words.read(job))
             return ocr_pb2.RecognizeReply(words=[_word(reading) for reading in readings])
 
@@ -59,12 +59,7 @@ class Verbs:
         """Read a picture or a PDF."""
         with self._guarded(context):
             query = OcrQuery.model_validate(
-                {
-                    **_options(request.options),
-                    "format": request.format or "json",
-                    "orientation": request.orientation or "any",
-                    "pages": request.pages,
-                }
+                _options(request.options) | _given(request, "format", "orientation", "pages")
             )
             require_document(request.document)
             options, limits = query.page_options(), self._backend.limits
@@ -109,6 +104,11 @@ def _options(given: ocr_pb2.WordOptions) -> dict[str, Any]:
         if given.HasField(name):
             options[name] = getattr(given, name)
     return options
+
+
+def _given(request: ocr_pb2.RecognizeRequest | ocr_pb2.ReadRequest, *names: str) -> dict[str, str]:
+    """Return the texts of a request that are not empty; others have HTTP's defaults."""
+    return {name: text for name in names if (text := getattr(request, name))}
 
 
 def _word(reading: Reading) -> ocr_pb2.Word:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import httpx2
 from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_attempt
 
 from ocr_model.client.exchange import (
     Format,
+    Parameter,
     WordReading,
     checked,
     connection_settings,
@@ -21,48 +22,70 @@ from ocr_model.client.exchange import (
 )
 from ocr_model.inference.pages import Page
 
-_ATTEMPTS, _TIMEOUT_SECONDS = 5, 150.0
+Http = TypeVar("Http", httpx2.Client, httpx2.AsyncClient)
+Retry = TypeVar("Retry", Retrying, AsyncRetrying)
 
 
-class Client:
-    """A service's client; to be closed, or used in a `with` statement.
+class _Caller(Generic[Http, Retry]):
+    """What both clients have in common: how they are made, and what they ask."""
 
-    What is refused for the moment (429, 503), or not answered, is tried again, as reading changes
-    nothing; the service's Retry-After is respected. All else raises `ServiceError`.
-    """
+    _http_kind: type[Http]
+    _retry_kind: type[Retry]
+    _http: Http
+    _retrying: Retry
 
     def __init__(
         self,
         address: str = "http://127.0.0.1:8000",
         *,
         token: str | None = None,
-        attempts: int = _ATTEMPTS,
-        timeout_seconds: float = _TIMEOUT_SECONDS,
+        attempts: int = 5,
+        timeout_seconds: float = 150.0,
     ) -> None:
         """Open connections as they are needed."""
-        self._http = httpx2.Client(**connection_settings(address, token, timeout_seconds))
-        self._retrying = Retrying(
+        self._http = self._http_kind(**connection_settings(address, token, timeout_seconds))
+        self._retrying = self._retry_kind(
             retry=retry_if_exception(is_passing),
             wait=wait_seconds,
             stop=stop_after_attempt(attempts),
             reraise=True,
         )
 
-    def read_words(self, images: Sequence[bytes], **parameters: object) -> list[WordReading]:
+    def _words(self, images: Sequence[bytes], parameters: dict[str, Parameter]) -> httpx2.Request:
+        files = word_files(images)
+        return self._http.build_request("POST", "/v1/recognize", params=parameters, files=files)
+
+    def _document(self, document: bytes, parameters: dict[str, Parameter]) -> httpx2.Request:
+        return self._http.build_request("POST", "/v1/ocr", params=parameters, content=document)
+
+    def _models(self) -> httpx2.Request:
+        return self._http.build_request("GET", "/v1/models")
+
+
+class Client(_Caller[httpx2.Client, Retrying]):
+    """A service's client; to be closed, or used in a `with` statement.
+
+    What is refused for the moment (429, 503), or not answered, is tried again, as reading changes
+    nothing; the service's Retry-After is respected. All else raises `ServiceError`.
+    """
+
+    _http_kind, _retry_kind = httpx2.Client, Retrying
+
+    def read_words(self, images: Sequence[bytes], **parameters: Parameter) -> list[WordReading]:
         """Read encoded pictures of words; `parameters` are those of `/v1/recognize`."""
-        return to_words(self._post("/v1/recognize", parameters, files=word_files(images)))
+        return to_words(self._answer(self._words(images, parameters)))
 
-    def read_document(self, document: bytes, **parameters: object) -> list[Page]:
+    def read_document(self, document: bytes, **parameters: Parameter) -> list[Page]:
         """Read a picture or a PDF; `parameters` are those of `/v1/ocr`."""
-        return to_pages(self._post("/v1/ocr", parameters, content=document))
+        return to_pages(self._answer(self._document(document, parameters)))
 
-    def convert(self, document: bytes, to: Format, **parameters: object) -> bytes:
+    def convert(self, document: bytes, to: Format, **parameters: Parameter) -> bytes:
         """Read a picture or a PDF and return it in a format."""
-        return self._post("/v1/ocr", {**parameters, "format": to}, content=document).content
+        return self._answer(self._document(document, {**parameters, "format": to})).content
 
     def models(self) -> dict[str, Any]:
         """Return the models that can be asked for."""
-        answer: dict[str, Any] = self._retrying(self._send, "GET", "/v1/models").json()
+        answer: dict[str, Any] = self._answer(self._models()).json()
         return answer
 
     def close(self) -> None:
@@ -80,53 +103,39 @@ class Client:
     ) -> None:
         self.close()
 
-    def _post(self, path: str, parameters: dict[str, Any], **body: Any) -> httpx2.Response:  # noqa: ANN401  # httpx2's own
-        return self._retrying(self._send, "POST", path, params=parameters, **body)
+    def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        return self._retrying(self._send, request)
 
-    def _send(self, method: str, path: str, **request: Any) -> httpx2.Response:  # noqa: ANN401
+    def _send(self, request: httpx2.Request) -> httpx2.Response:
         try:
-            return checked(self._http.request(method, path, **request))
+            return checked(self._http.send(request))
         except httpx2.TransportError as error:
             raise unanswered(error) from error
 
 
-class AsyncClient:
+class AsyncClient(_Caller[httpx2.AsyncClient, AsyncRetrying]):
     """`Client` for asyncio."""
 
-    def __init__(
-        self,
-        address: str = "http://127.0.0.1:8000",
-        *,
-        token: str | None = None,
-        attempts: int = _ATTEMPTS,
-        timeout_seconds: float = _TIMEOUT_SECONDS,
-    ) -> None:
-        """Open connections as they are needed."""
-        self._http = httpx2.AsyncClient(**connection_settings(address, token, timeout_seconds))
-        self._retrying = AsyncRetrying(
-            retry=retry_if_exception(is_passing),
-            wait=wait_seconds,
-            stop=stop_after_attempt(attempts),
-            reraise=True,
-        )
+    _http_kind, _retry_kind = httpx2.AsyncClient, AsyncRetrying
 
-    async def read_words(self, images: Sequence[bytes], **parameters: object) -> list[WordReading]:
+    async def read_words(
+        self, images: Sequence[bytes], **parameters: Parameter
+    ) -> list[WordReading]:
         """Read as `Client.read_words`."""
-        return to_words(await self._post("/v1/recognize", parameters, files=word_files(images)))
+        return to_words(await self._answer(self._words(images, parameters)))
 
-    async def read_document(self, document: bytes, **parameters: object) -> list[Page]:
+    async def read_document(self, document: bytes, **parameters: Parameter) -> list[Page]:
         """Read as `Client.read_document`."""
-        return to_pages(await self._post("/v1/ocr", parameters, content=document))
+        return to_pages(await self._answer(self._document(document, parameters)))
 
-    async def convert(self, document: bytes, to: Format, **parameters: object) -> bytes:
+    async def convert(self, document: bytes, to: Format, **parameters: Parameter) -> bytes:
         """Read as `Client.convert`."""
-        answer = await self._post("/v1/ocr", {**parameters, "format": to}, content=document)
+        answer = await self._answer(self._document(document, {**parameters, "format": to}))
         return answer.content
 
     async def models(self) -> dict[str, Any]:
         """Return the models that can be asked for."""
-        response: httpx2.Response = await self._retrying(self._send, "GET", "/v1/models")
-        answer: dict[str, Any] = response.json()
+        answer: dict[str, Any] = (await self._answer(self._models())).json()
         return answer
 
     async def close(self) -> None:
@@ -144,11 +153,11 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _post(self, path: str, parameters: dict[str, Any], **body: Any) -> httpx2.Response:  # noqa: ANN401  # httpx2's own
-        return await self._retrying(self._send, "POST", path, params=parameters, **body)
+    async def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        return await self._retrying(self._send, request)
 
-    async def _send(self, method: str, path: str, **request: Any) -> httpx2.Response:  # noqa: ANN401
+    async def _send(self, request: httpx2.Request) -> httpx2.Response:
         try:
-            return checked(await self._http.request(method, path, **request))
+            return checked(await self._http.send(request))
         except httpx2.TransportError as error:
             raise unanswered(error) from error

@@ -14,6 +14,8 @@ from ocr_model.inference.outputs.page_json import read_json
 from ocr_model.inference.pages import Page
 
 Format = Literal["json", "text", "hocr", "alto", "pdf"]
+Parameter = str | float | bool | Sequence[str]
+"""Of a request's query; several texts are one parameter that is repeated."""
 
 _PASSING = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _NO_DOCUMENT = "no-problem-document"

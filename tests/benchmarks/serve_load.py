@@ -60,6 +60,8 @@ class LoadConfig(Config):
     max_requests: PositiveInt = 128
     """That the service takes at a time."""
     batch_words: PositiveInt = 8
+    replicas: PositiveInt = 1
+    """Of `words`, and of `pages`."""
     tesseract: bool = True
 
 
@@ -139,8 +141,14 @@ def _service(config: LoadConfig) -> Iterator[tuple[str, str]]:
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     port = _free_port()
     serve.start(http_options={"host": "127.0.0.1", "port": port})
+    replicas = {"min_replicas": config.replicas, "max_replicas": config.replicas}
     args = {
-        "words": {"batch_words": config.batch_words},
+        "words": {
+            "batch_words": config.batch_words,
+            "calls_under_way": 2 * config.replicas,
+            **replicas,
+        },
+        "pages": replicas,
         "limits": {"max_requests": config.max_requests},
         "log_level": "WARNING",
     }

@@ -5,12 +5,14 @@ import io
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import cv2
 import httpx2
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from ray import serve
 from ray.serve.context import _get_global_client
@@ -18,6 +20,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from ocr_model import PageReader
 
+_DEPLOY = Path(__file__).parents[2] / "serve" / "deploy.yaml"
 _START_SECONDS = 240
 _LIMITS = {  # that tests can reach
     "max_body_bytes": 3_000_000,
@@ -27,6 +30,11 @@ _LIMITS = {  # that tests can reach
     "max_words": 20,
     "max_requests": 24,
 }
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest tests/serve/test_fuzz.py --fuzz-times 13`; in a run of all tests it is 1."""
+    parser.addoption("--fuzz-times", type=int, default=1, help="as many times as many requests")
 
 
 def _free_port() -> int:
@@ -97,6 +105,7 @@ def deploy(ray_cluster: None) -> Iterator[Deploy]:
     serve.start(
         http_options={"host": "127.0.0.1", "port": _free_port()},
         grpc_options={"port": _GRPC_PORT, "grpc_servicer_functions": servicers},
+        controller_options=yaml.safe_load(_DEPLOY.read_text())["controller_options"],
     )
 
     def run(models: dict[str, Any]) -> None:

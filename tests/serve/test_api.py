@@ -1,12 +1,16 @@
 import base64
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx2
 import jsonschema
+import numpy as np
 import pytest
+from PIL import Image
 
 from ocr_model import PageReader
 
@@ -61,6 +65,23 @@ def test_readings_follow_the_callers_characters_lexicon_and_model(
     assert set(read(word_picture("1805"), characters="0123456789")) <= set("0123456789")
     assert set(read(word_picture("Hotel"), characters="xyz")) <= set("xyz")
     assert read(word_picture("Hotel"), model="other")
+
+
+def test_words_that_stand_high_are_read_turned_unless_they_are_upright(
+    client: httpx2.Client, word_picture: Picture, reader: PageReader
+) -> None:
+    pixels = np.asarray(Image.open(io.BytesIO(word_picture("Hotel"))))
+    picture = cv2.imencode(".png", cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE))[1].tobytes()
+
+    def read(**query: str) -> dict[str, Any]:
+        response = client.post("/v1/recognize", content=picture, params=query)
+        return dict(response.json()["words"][0])
+
+    (expected,) = reader.recognizer.read([picture])
+    assert (expected.text, expected.rotation) == ("Hotel", 270)
+    for word in (read(), read(orientations="vertical"), read(orientations="plausible")):
+        assert (word["text"], word["rotation"]) == ("Hotel", 270)
+    assert read(orientations="upright")["rotation"] == 0
 
 
 def test_a_page_comes_in_every_format_as_it_is_read_in_one_process(

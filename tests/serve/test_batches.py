@@ -1,14 +1,49 @@
 import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http import HTTPStatus
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from ocr_model.inference.bulk.progress import BatchProgress
 from serve.batches import Batches
 from serve.limits import BatchesConfig
 from serve.problems import Problem
-from serve.protocol import BatchBody
+from serve.protocol import BatchAnswer, BatchBody
 
+Picture = Callable[..., bytes]
 ALLOWED = BatchesConfig(inputs=("s3://scans/",), outputs=("s3://texts/",))
+RAY_WITH_JOBS = """
+import sys, ray
+started = ray.init(
+    address="local", num_cpus=2, object_store_memory=200_000_000, include_dashboard=True,
+    dashboard_port=0, log_to_driver=False, logging_level="ERROR",
+)
+print(f"http://{started.dashboard_url}", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def job_server() -> Iterator[str]:
+    """Address of the job server of a Ray in a process of its own: that of other tests has none."""
+    environment = {
+        **os.environ,
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    }
+    command = [sys.executable, "-c", RAY_WITH_JOBS]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as started:
+        assert started.stdout is not None
+        yield started.stdout.readline().strip()
+        started.communicate()  # which closes its input: it ends
 
 
 @pytest.mark.parametrize(
@@ -39,3 +74,58 @@ def test_jobs_of_others_are_not_told_of() -> None:
 def test_a_prefix_ends_where_a_folder_does() -> None:
     with pytest.raises(ValueError, match="ends with '/'"):
         BatchesConfig(inputs=("s3://scans",))
+
+
+def test_a_folder_is_read_by_a_job_that_tells_how_far_it_is(
+    job_server: str,
+    word_picture: Picture,
+    tmp_path: Path,
+    wait_until: Callable[..., float],
+) -> None:
+    scans, texts = tmp_path / "scans", tmp_path / "texts"
+    scans.mkdir()
+    (scans / "word.png").write_bytes(word_picture("Hotel"))
+    (scans / "broken.png").write_bytes(b"no picture")
+    batches = Batches(
+        BatchesConfig(inputs=(f"{tmp_path}/",), outputs=(f"{tmp_path}/",), address=job_server)
+    )
+
+    def run(source: Path) -> BatchAnswer:
+        body = BatchBody(input=str(source), output=str(texts), mode="words")
+        answers: list[BatchAnswer] = []
+
+        def has_ended() -> bool:
+            if answers:
+                answers.append(asyncio.run(batches.tell(answers[0].id)))
+            else:
+                with suppress(Problem):  # a 503 while Ray's agent is starting
+                    answers.append(asyncio.run(batches.submit(body, "alice")))
+            return bool(answers) and answers[-1].status in ("succeeded", "failed")
+
+        wait_until(has_ended)
+        return answers[-1]
+
+    succeeded = run(scans)
+    assert succeeded.status == "succeeded", succeeded.log
+    assert succeeded.progress == BatchProgress(done=2, total=2, errors=1)
+    rows = {Path(row["uri"]).name: row for row in pq.read_table(texts / "rows").to_pylist()}
+    assert rows["word.png"]["text"] == "Hotel"
+    assert rows["broken.png"]["error"].startswith("not_an_image")
+    failed = run(tmp_path / "none")
+    assert failed.status == "failed"
+    assert "none" in failed.log
+
+
+def test_a_batch_that_is_not_there_is_a_problem(job_server: str) -> None:
+    batches = Batches(BatchesConfig(address=job_server))
+    with pytest.raises(Problem) as caught:
+        asyncio.run(batches.tell("ocr-batch-0"))
+    assert caught.value.status == HTTPStatus.NOT_FOUND
+
+
+def test_no_job_server_is_a_problem_that_passes() -> None:
+    batches = Batches(BatchesConfig(address="http://127.0.0.1:9"))
+    with pytest.raises(Problem) as caught:
+        asyncio.run(batches.tell("ocr-batch-0"))
+    assert caught.value.status == HTTPStatus.SERVICE_UNAVAILABLE
+    assert caught.value.headers["Retry-After"] == "10"

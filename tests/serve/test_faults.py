@@ -121,12 +121,11 @@ def test_a_killed_replica_is_replaced_and_only_its_own_requests_are_refused(
         wait_until(lambda: running.count()[200] > num_before + 8)
         record_property("recovery_seconds", time.monotonic() - began)
     refused = [response for response in running.responses if response.status_code != 200]
+    record_property("refused", len(refused))
     assert len(refused) <= 4, "each client had one request there"
     for response in refused:
-        if deployment == "ingress":  # Ray's own proxy answers
-            assert response.status_code == 500
-            assert "json" not in response.headers["content-type"]
-        else:
-            assert response.status_code == 503
-            assert response.headers["retry-after"]
+        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["type"] == "urn:ocr-on-ray:problem:unavailable"
+        assert response.headers["x-request-id"]
     assert running.errors == []

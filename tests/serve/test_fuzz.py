@@ -1,9 +1,11 @@
 import asyncio
 import io
+import json
 import random
 import socket
 import zlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -15,8 +17,29 @@ from PIL import Image
 Picture = Callable[..., bytes]
 
 
+@pytest.fixture
+def times(request: pytest.FixtureRequest) -> int:
+    """How many times as many requests are sent: `--fuzz-times 13` makes some 2,000."""
+    return int(request.config.getoption("--fuzz-times", 1))
+
+
+@pytest.fixture(autouse=True)
+def statuses(
+    client: httpx2.Client, record_testsuite_property: Callable[[str, object], None]
+) -> Iterator[Counter[int]]:
+    """Statuses of the answers to the client, and what else is added; `--junitxml` has them."""
+    counted: Counter[int] = Counter()
+    client.event_hooks["response"].append(lambda answer: counted.update([answer.status_code]))
+    yield counted
+    record_testsuite_property("statuses", dict(counted))
+
+
 def test_what_the_interface_allows_is_never_a_fault_of_ours(
-    client: httpx2.Client, address: str, tokens: dict[str, str]
+    client: httpx2.Client,
+    address: str,
+    tokens: dict[str, str],
+    times: int,
+    statuses: Counter[int],
 ) -> None:
     assert client.base_url, "the application is ready"
     schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
@@ -26,10 +49,11 @@ def test_what_the_interface_allows_is_never_a_fault_of_ours(
     assert len(operations) >= 8
     for operation in operations:
 
-        @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=15 * times, deadline=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy())
         def check(case: Any) -> None:  # noqa: ANN401  # schemathesis's own
             response = case.call(headers=headers)
+            statuses[response.status_code] += 1
             assert response.status_code < 500, (response.status_code, response.text)
             if response.status_code >= 400:
                 assert response.headers["content-type"] == ["application/problem+json"]
@@ -39,7 +63,7 @@ def test_what_the_interface_allows_is_never_a_fault_of_ours(
 
 @pytest.mark.parametrize("path", ["/v1/recognize", "/v1/ocr"])
 def test_damaged_pictures_are_read_or_refused(
-    client: httpx2.Client, word_picture: Picture, path: str
+    client: httpx2.Client, word_picture: Picture, path: str, times: int
 ) -> None:
     draw, word = random.Random(0), Image.open(io.BytesIO(word_picture()))
     originals = []
@@ -47,9 +71,10 @@ def test_damaged_pictures_are_read_or_refused(
         buffer = io.BytesIO()
         word.save(buffer, kind)
         originals.append(buffer.getvalue())
-    for _ in range(3):
+    for _ in range(3 * times):
         for original in originals:
-            damaged = bytearray(original[: draw.randrange(1, len(original) + 1)])
+            length = draw.choice((len(original), draw.randrange(1, len(original) + 1)))
+            damaged = bytearray(original[:length])
             for _ in range(draw.randrange(8)):
                 damaged[draw.randrange(len(damaged))] = draw.randrange(256)
             response = client.post(path, content=bytes(damaged))
@@ -87,6 +112,25 @@ def test_a_pdf_of_a_huge_page_and_of_many_pages_is_bounded(client: httpx2.Client
     read = answer.json()["pages"]
     assert all(page["width"] * page["height"] <= 4_000_000 for page in read)
     assert read[-1]["error"].startswith("too_many_pages: more than max_pages=3")
+
+
+@pytest.mark.parametrize("path", ["/v1/recognize", "/v1/ocr", "/v1/attention"])
+def test_broken_bodies_of_every_kind_are_refused(
+    client: httpx2.Client, word_picture: Picture, path: str, times: int
+) -> None:
+    draw = random.Random(path)
+    form = client.build_request("POST", path, files={"file": word_picture()})
+    kinds = [
+        (form.headers["content-type"], form.read()),
+        ("application/json", json.dumps({"images": ["iVBORw0KGgo="]}).encode()),
+        ("application/pdf", b"%PDF-1.7\n1 0 obj\n<</Type/Catalog/Pages 1 0 R>>\nendobj\n"),
+    ]
+    for _ in range(4 * times):
+        for media_type, body in kinds:
+            cut = body[: draw.randrange(len(body))]
+            answer = client.post(path, content=cut, headers={"Content-Type": media_type})
+            assert answer.status_code in (200, 413, 415, 422), (media_type, cut, answer.text)
+    assert client.get("/readyz").status_code == 200
 
 
 @pytest.mark.parametrize("start", [b"Content-Length: 100\r\n\r\nxyz", b"Content-Length: 5\r\n\r\n"])

@@ -1,8 +1,10 @@
+import io
 from collections.abc import Callable, Iterator
 
 import grpc
 import httpx2
 import pytest
+from PIL import Image
 
 from ocr_model import PageReader
 from serve import ocr_pb2, ocr_pb2_grpc
@@ -38,6 +40,22 @@ def test_words_and_pages_are_read_over_grpc_as_in_one_process(
     page = stub.Read(request, metadata=metadata, timeout=60)
     assert page.content.decode().split() == reader.read(request.document).text.split()
     assert page.media_type.startswith("text/plain")
+
+
+def test_a_word_that_stands_high_is_read_unless_it_is_said_to_be_upright(
+    stub: ocr_pb2_grpc.OCRStub, metadata: Metadata, word_picture: Picture
+) -> None:
+    upright = Image.open(io.BytesIO(word_picture("Hotel")))
+    high = io.BytesIO()
+    upright.transpose(Image.Transpose.ROTATE_270).save(high, "PNG")
+
+    def read(orientations: str) -> ocr_pb2.Word:
+        request = ocr_pb2.RecognizeRequest(images=[high.getvalue()], orientations=orientations)
+        (word,) = stub.Recognize(request, metadata=metadata, timeout=60).words
+        return word
+
+    assert [read(orientations).text for orientations in ("", "vertical")] == ["Hotel", "Hotel"]
+    assert read("upright").rotation == 0
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,10 @@ class Ledger:
         """Return the units of a shard whose rows are there."""
         return {int(entry.key[-14:-8]) for entry in self.place.entries(f"rows/{shard:08}")}
 
+    def bad_units(self, shard: int) -> set[int]:
+        """Return the units of a shard some of whose rows were not read."""
+        return {int(entry.key[-12:-6]) for entry in self.place.entries(f"quarantine/{shard:08}")}
+
     def begin(self, unit: str) -> bool:
         """Mark a unit as being read; False where it was marked: its process may have died."""
         return self.place.create(f"attempts/{unit}", b"")
@@ -138,10 +142,10 @@ class Ledger:
             self._summarize(former, sorted(self.done_units(former)))
         return self._summarize(shard.number, range(shard.num_units))
 
-    def totals(self) -> Counts:
-        """Return the counts of all finished shards."""
+    def totals(self, shards: Iterable[int] | None = None) -> Counts:
+        """Return the counts of some finished shards; None: of all."""
         total = Counts()
-        keys = [entry.key for entry in self.place.entries("done")]
+        keys = [f"done/{n:08}.json" for n in (self.done_shards() if shards is None else shards)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for data in pool.map(self.place.read, keys):
                 total.add(Counts.from_json(json.loads(data)))
@@ -150,12 +154,13 @@ class Ledger:
     def _summarize(self, shard: int, units: Iterable[int]) -> Counts:
         counts = Counts()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for found in pool.map(self._counts, (unit_name(shard, unit) for unit in units)):
+            for found in pool.map(self.counts, (unit_name(shard, unit) for unit in units)):
                 counts.add(found)
         self.place.write(f"done/{shard:08}.json", json.dumps(counts.to_json()).encode())
         return counts
 
-    def _counts(self, unit: str) -> Counts:
+    def counts(self, unit: str) -> Counts:
+        """Return what became of a unit that is done, by its file's footer."""
         with self.place.open(f"rows/{unit}.parquet") as file:
             metadata: dict[bytes, bytes] = pq.read_schema(file).metadata
         return Counts.from_json(json.loads(metadata[_FACTS]))

@@ -95,6 +95,29 @@ class Shard:
         return found
 
 
+@dataclass(frozen=True)
+class ShardSize:
+    """What a shard's footer says."""
+
+    images: int
+    """All that are planned in it."""
+    new: int
+    """Those of them that no former shard has."""
+    unit_size: int
+
+    @classmethod
+    def read(cls, place: Place, number: int) -> "ShardSize":
+        """Read a shard's last bytes."""
+        with place.open(_name(number)) as file:
+            metadata = pq.read_metadata(file)
+        former = metadata.schema.names.index("shard")
+        new = sum(
+            metadata.row_group(group).column(former).statistics.null_count
+            for group in range(metadata.num_row_groups)
+        )
+        return cls(metadata.num_rows, new, json.loads(metadata.metadata[_FACTS])["unit_size"])
+
+
 def unit_name(shard: int, unit: int) -> str:
     """Return what the files of a unit are called."""
     return f"{shard:08}/{unit:06}"
