@@ -2,10 +2,11 @@
 
     uv run tests/benchmarks/batch_chaos.py --set num_images=300 kills=20
 
-Words are rendered, 3 % of them poisoned in 12 ways, and put into an S3 (moto_server, a process of
-its own). One run is left alone. Another loses drivers, workers and, with `nodes`, machines of a
-cluster, at moments that depend on `seed` and on how far it is; then the same command is run to its
-end. Prints one JSON object, and fails where the rows are not those of the first run.
+Words are taken out of Parquet files or rendered, 3 % of them poisoned in 12 ways, and put into an
+S3 (moto_server, a process of its own). One run is left alone. Another loses drivers, workers and,
+with `nodes`, machines of a cluster, at moments that depend on `seed` and on how far it is; then the
+same command is run to its end. Prints one JSON object, and fails where the rows are not those of
+the first run.
 """
 
 import json
@@ -21,6 +22,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,8 @@ class ChaosConfig(Config):
     """What is read, and what is done to it."""
 
     num_images: PositiveInt = 300
+    real: tuple[str, ...] = ()
+    """Parquet files with a column `image`, which come before what is rendered."""
     unit_images: PositiveInt = 8
     kills: PositiveInt = 20
     nodes: NonNegativeInt = 1
@@ -62,8 +66,10 @@ def main(config: ChaosConfig) -> None:
             command = [sys.executable, str(ROOT / "jobs" / "batch_ocr.py"), "--set", "mode=words"]
             command += ["input=s3://chaos/in", f"unit_images={config.unit_images}"]
             command += ["pool.fetchers=1"]
+            began = time.monotonic()
             calm = _start([*command, "output=s3://chaos/calm"], log)
             assert calm.wait() == 0, log.read_text()
+            seconds = time.monotonic() - began
             killed = _disturb([*command, "output=s3://chaos/out"], log, config, nodes)
             before = _rows("out").num_rows
             last = _start([*command, "output=s3://chaos/out"], log)
@@ -72,6 +78,7 @@ def main(config: ChaosConfig) -> None:
     names = Counter(found["uri"].to_pylist())
     figures = {
         "inputs": config.num_images,
+        "seconds_undisturbed": round(seconds, 1),
         "kills": dict(killed),
         "rows_before_the_last_run": before,
         "rows": found.num_rows,
@@ -212,15 +219,23 @@ def _cluster(
 
 
 def _fill(place: Place, config: ChaosConfig) -> None:
-    renderer, poisons = WordRenderer(RendererConfig()), _poisons()
-    for number in range(config.num_images):
-        rng = np.random.default_rng(number)
-        word = "".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), rng.integers(3, 12)))
-        _, encoded = cv2.imencode(".png", renderer.render(word, rng).pixels[..., ::-1])
-        content = encoded.tobytes()
+    poisons = _poisons()
+    for number, content in enumerate(islice(_words(config.real), config.num_images)):
         if number % _POISONED == 5:
             content = poisons[number // _POISONED % len(poisons)](content)
         place.write(f"{number % 10}/{number:06}.png", content)
+
+
+def _words(real: tuple[str, ...]) -> Iterator[bytes]:
+    """Give encoded pictures without end."""
+    for path in real:
+        yield from pq.read_table(path, columns=["image"])["image"].to_pylist()
+    renderer = WordRenderer(RendererConfig())
+    for number in count():
+        rng = np.random.default_rng(number)
+        word = "".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), rng.integers(3, 12)))
+        _, encoded = cv2.imencode(".png", renderer.render(word, rng).pixels[..., ::-1])
+        yield encoded.tobytes()
 
 
 def _poisons() -> list[Callable[[bytes], bytes]]:
