@@ -22,7 +22,7 @@ from ocr_model.config import parse_command_line
 from ocr_model.data.index import index_for_evaluation
 from ocr_model.image import Pixels, decode_image, resize_image
 from ocr_model.inference.evaluation import EvaluateConfig, WordResult, read_samples, read_words
-from ocr_model.visualize import draw_samples
+from ocr_model.visualize.words import draw_samples
 from ocr_model.weights import RECOGNIZER
 
 _ALIKE = str.maketrans("oOQDIl|!i]jsS$zZBgqbG", "000011111115552289966")
