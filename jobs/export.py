@@ -1,10 +1,6 @@
 """Make faster and smaller kinds of a bundle: `python jobs/export.py --set model=DIR`."""
 
-import logging
-import sys
-
-from ocr_model.config import parse_command_line
-from ocr_model.errors import OCRError
+from ocr_model.entry_points import begin_job, ending_in_one_line
 from ocr_model.exporting.config import ExportConfig
 from ocr_model.exporting.console import evaluate_command, summary
 from ocr_model.exporting.export import export
@@ -12,12 +8,9 @@ from ocr_model.exporting.export import export
 
 def main() -> None:
     """Run the job."""
-    config = parse_command_line(ExportConfig, "Export a bundle, and check it on words.")
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    try:
+    config = begin_job(ExportConfig, "Export a bundle, and check it on words.")
+    with ending_in_one_line():
         folders = export(config, lambda kind, figures: print(summary(kind, figures)))
-    except OCRError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
     for kind, folder in folders.items():
         print(f"{kind + ':':6} {folder}")
     print(f"Next:  {evaluate_command(config)}")

@@ -1,21 +1,14 @@
 """Fetch CRAFT's weights once: `python jobs/fetch_models.py --set folder=DIR`."""
 
-import logging
-import sys
-
-from ocr_model.config import parse_command_line
 from ocr_model.detection.craft_weights import FetchConfig, fetch_craft
-from ocr_model.errors import OCRError
+from ocr_model.entry_points import begin_job, ending_in_one_line
 
 
 def main() -> None:
     """Run the job."""
-    config = parse_command_line(FetchConfig, "Fetch the weights of EasyOCR's detector.")
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    try:
+    config = begin_job(FetchConfig, "Fetch the weights of EasyOCR's detector.")
+    with ending_in_one_line():
         path = fetch_craft(config)
-    except OCRError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
     settings = f"reader.detector.name=craft reader.detector.weights='{path.parent}'"
     print(f"Weights: {path}\nUse:     --set {settings}")
 

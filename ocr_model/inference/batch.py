@@ -19,7 +19,7 @@ import ray
 import ray.data
 
 from ocr_model.errors import ClusterError, OCRError
-from ocr_model.inference.batch_feed import Feed
+from ocr_model.inference.batch_feed import Feed, FeedHandle
 from ocr_model.inference.batch_pipeline import Load, batch_dataset
 from ocr_model.inference.bulk.ledger import Counts, Ledger
 from ocr_model.inference.bulk.listing import Listing
@@ -41,7 +41,7 @@ class _Run:
         self.config, self.report = manifest.config, report
         self.ledger, self.plan = Ledger(manifest.place), Plan(manifest.place)
         self.listing = Listing(self.config)
-        self.feed: Any = ray.remote(num_cpus=0)(Feed).remote()
+        self.feed: FeedHandle = ray.remote(num_cpus=0)(Feed).remote()
         self.counts = Counts()
         self.marks: list[tuple[float, int]] = []
         self.last_units = deque[tuple[int, int]](maxlen=_UNITS_SHOWN)

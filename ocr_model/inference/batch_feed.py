@@ -6,7 +6,7 @@ Apart from `batch.py`, and without torch: the processes that list and fetch stay
 import asyncio
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import ray
@@ -53,10 +53,14 @@ class Feed:
         return self._is_stopped
 
 
+FeedHandle: TypeAlias = Any
+"""Ray's handle of a `Feed`; `ActorHandle` says of no method what it takes and gives."""
+
+
 class ListUnits(Datasource):
     """Units, one row each, as they are planned."""
 
-    def __init__(self, feed: Any, output: str) -> None:  # noqa: ANN401  # Ray's handle
+    def __init__(self, feed: FeedHandle, output: str) -> None:
         self._feed, self._output = feed, output
 
     @property
@@ -79,7 +83,7 @@ class ListUnits(Datasource):
         return [ReadTask(partial(_give_units, self._feed, self._output), unknown)]
 
 
-def _give_units(feed: Any, output: str) -> Iterator[pa.Table]:  # noqa: ANN401  # Ray's handle
+def _give_units(feed: FeedHandle, output: str) -> Iterator[pa.Table]:
     place = open_place(output)
     index = 0
     while (given := ray.get(feed.get.remote(index))) is not None:

@@ -5,7 +5,6 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pyarrow as pa
 import ray
@@ -17,7 +16,7 @@ from ray.util.metrics import Counter as Metric
 from ray.util.metrics import Histogram
 
 from ocr_model.errors import ClusterError
-from ocr_model.inference.batch_feed import FetchImages, ListUnits, contents_of
+from ocr_model.inference.batch_feed import FeedHandle, FetchImages, ListUnits, contents_of
 from ocr_model.inference.bulk.config import BatchConfig
 from ocr_model.inference.bulk.plan import Unit
 from ocr_model.inference.bulk.rows import ItemReader
@@ -32,7 +31,7 @@ _SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
 class ReadImages:
     """Reads units, and writes their rows; one process of the pool."""
 
-    def __init__(self, config: BatchConfig, load: Load, feed: Any) -> None:  # noqa: ANN401
+    def __init__(self, config: BatchConfig, load: Load, feed: FeedHandle) -> None:
         if config.pool.gpus_per_reader == 0:
             torch.set_num_threads(config.pool.cpus_per_reader)
         self._feed = feed
@@ -59,11 +58,7 @@ class ReadImages:
         return json.dumps(counts.to_json())
 
 
-def batch_dataset(
-    config: BatchConfig,
-    feed: Any,  # noqa: ANN401  # Ray's handle
-    load: Load,
-) -> ray.data.Dataset:
+def batch_dataset(config: BatchConfig, feed: FeedHandle, load: Load) -> ray.data.Dataset:
     """Return a dataset with a row for each unit, which is read when the row is asked for.
 
     Raises:

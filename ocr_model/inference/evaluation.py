@@ -28,6 +28,8 @@ from ocr_model.inference.options import UPRIGHT, Orientations, ReadOptions
 from ocr_model.inference.recognizer import Recognizer
 from ocr_model.metrics import CalibrationCounts, count_readings, is_right
 
+_TORCH_KINDS = ("torch", "half")  # which compute in the precision that they are told
+
 
 class EvaluateConfig(Config):
     """Settings of jobs/evaluate.py."""
@@ -44,9 +46,10 @@ class EvaluateConfig(Config):
     batch_size: PositiveInt = 128
     device: str | None = None
     """`cpu`, `cuda`, `cuda:1` ...; null: a GPU where there is one."""
-    precision: Precision = "fp32"
-    """Of the kinds torch and half. fp32 gives the figures that training ended with, on any machine;
-    auto is what reading uses where it is not told, on this one."""
+    precision: Precision | None = None
+    """Of the kinds torch and half; null: fp32, which gives the figures that training ended with, on
+    any machine. auto is what reading uses where it is not told, on this one. Exported graphs
+    compute in their own precision."""
     orientations: Orientations = "upright"
     """How words may lie. upright is how training reads them; vertical is what reading uses where it
     is not told."""
@@ -69,6 +72,30 @@ class EvaluateConfig(Config):
                 f"subset={self.subset}; set data.limit"
             )
         return self
+
+    @model_validator(mode="after")
+    def _precision_has_effect(self) -> "EvaluateConfig":
+        if self.precision is not None and self.kind not in _TORCH_KINDS:
+            raise ValueError(
+                f"precision={self.precision} has no effect on kind={self.kind}, which computes in "
+                "its own; leave it out"
+            )
+        return self
+
+    def load_recognizer(self) -> Recognizer:
+        """Load what is evaluated.
+
+        Raises:
+            BundleError: The bundle cannot be loaded.
+            ConfigError: There is no such device here, or a setting is not of this kind.
+        """
+        default: Precision = "fp32" if self.kind in _TORCH_KINDS else "auto"
+        return Recognizer.load(
+            self.model,
+            device=self.device,
+            kind=self.kind,
+            precision=self.precision or default,
+        )
 
 
 @dataclass(frozen=True)
@@ -99,13 +126,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
         DatasetError: The dataset is missing, empty, or more images than allowed are unreadable.
         ConfigError: A setting has no effect.
     """
-    computes_in_fp32 = config.kind in ("onnx", "int8") and config.precision == "fp32"
-    recognizer = Recognizer.load(
-        config.model,
-        device=config.device,
-        kind=config.kind,
-        precision="auto" if computes_in_fp32 else config.precision,
-    )
+    recognizer = config.load_recognizer()
     index = _index(config, recognizer.info.normalization)
     warm_up(recognizer, config.batch_size)
     options = ReadOptions(orientations=config.orientations)

@@ -276,8 +276,8 @@ def _surest(predictions: list[Prediction]) -> Prediction:
     On its side, a high crop holds a word: a single character there is another one lying down.
     """
     sideways = (90, 270)
-    plausible = [p for p in predictions if p.rotation not in sideways or len(p.text) > 1]
-    return max(plausible or predictions, key=sureness)
+    believable = [p for p in predictions if p.rotation not in sideways or len(p.text) > 1]
+    return max(believable or predictions, key=sureness)
 
 
 def _pad(

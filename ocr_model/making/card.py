@@ -16,7 +16,8 @@ from ocr_model.image import decode_image
 from ocr_model.making.plan import Plan
 from ocr_model.making.shards import Row, group_sizes, read_samples
 from ocr_model.storage import Folder
-from ocr_model.visualize import draw_contact_sheet, draw_label_statistics
+from ocr_model.visualize.charts import draw_label_statistics
+from ocr_model.visualize.words import draw_contact_sheet
 
 _SHARDS_SHOWN = 8  # the contact sheet's samples come from so many files
 _QUADS_SHOWN = 0.25  # share of it that shows the characters' places

@@ -12,7 +12,7 @@ from ocr_model.decoding.options import GREEDY, DecodeOptions
 from ocr_model.decoding.readings import Prediction, to_predictions
 from ocr_model.image import ImageGeometry, Pixels, fit_image
 from ocr_model.models.interface import RecognizerModel
-from ocr_model.visualize import draw_attention, draw_frames
+from ocr_model.visualize.attention import draw_attention, draw_frames
 
 Heatmaps = Float[np.ndarray, "chars height width"]
 """One per character of the text, over the pixels of the original image."""

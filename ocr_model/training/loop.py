@@ -20,6 +20,7 @@ from ocr_model.model_folder import round_to_half
 from ocr_model.models.interface import TrainableModel
 from ocr_model.training.budget import TimeBudget
 from ocr_model.training.checkpoint import Progress
+from ocr_model.training.epochs import close_epoch, epoch_figures
 from ocr_model.training.optimization import build_average, freeze_batch_norm, set_encoder_frozen
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.run_state import BEST, LAST, RunState
@@ -145,10 +146,18 @@ class _Loop(Generic[Batch, Sample]):
         metrics |= {f"validation/{name}": value for name, value in validation.metrics.items()}
         for reason, count in count_by_reason(self.unreadable).items():
             metrics[f"unreadable/{reason}"] = float(count)  # of the whole run, each image once
-        is_better = self._decide(metrics)
+        metrics["seconds"] = time.monotonic() - self.started
+        metrics["unix_seconds"] = time.time()
+        is_best = close_epoch(
+            self.progress,
+            metrics,
+            self.config.training,
+            is_rising=self.config.training.monitor in self.task.rising,
+            planned_steps=self.planned_steps,
+        )
         if self.worker.rank == 0:
             self.report({"event": "epoch", "total_steps": self.progress.total_steps, **metrics})
-        self._save(is_best=is_better, is_epoch_end=True)
+        self._save(is_best=is_best, is_epoch_end=True)
 
     def finish(self, provenance: dict[str, Any]) -> TrainResult[Sample]:
         """Take the best weights, judge them, write the bundle."""
@@ -201,7 +210,14 @@ class _Loop(Generic[Batch, Sample]):
         if pending is not None:
             self._settle(pending)
         seconds = time.monotonic() - began
-        return self._epoch_metrics(num_images / seconds)
+        _, samples, _, _, unreadable = progress.sums
+        self._check_unreadable(unreadable, samples + unreadable)
+        return epoch_figures(
+            progress,
+            self.worker.device,
+            learning_rate=self.stepper.optimizer.param_groups[0]["lr"],
+            images_per_second=num_images / seconds,
+        )
 
     def _settle(self, step: PendingStep) -> None:
         """Take in a step's numbers, one step late so that the device never waits for the host."""
@@ -255,23 +271,6 @@ class _Loop(Generic[Batch, Sample]):
         if fitted is not None:
             progress.total_steps = self.worker.from_first(fitted)  # ranks have clocks of their own
 
-    def _epoch_metrics(self, images_per_second: float) -> dict[str, float]:
-        loss, samples, right, tokens, unreadable = self.progress.sums
-        self._check_unreadable(unreadable, samples + unreadable)
-        metrics = {
-            "epoch": float(self.progress.epoch + 1),
-            "step": float(self.progress.global_step),
-            "train/loss": loss / max(samples, 1),
-            "train/learning_rate": self.stepper.optimizer.param_groups[0]["lr"],
-            "train/unreadable_images": unreadable,
-            "train/images_per_second": images_per_second,
-        }
-        if tokens:
-            metrics["train/token_accuracy"] = right / tokens
-        if self.worker.device.type == "cuda":
-            metrics["train/device_memory_bytes"] = float(torch.cuda.max_memory_allocated())
-        return metrics
-
     def _check_unreadable(self, num_unreadable: float, num_seen: float) -> None:
         check_unreadable(
             self.unreadable,
@@ -281,31 +280,6 @@ class _Loop(Generic[Batch, Sample]):
             num_seen=num_seen,
             allowed=self.config.training.max_unreadable,
         )
-
-    def _decide(self, metrics: dict[str, float]) -> bool:
-        """Record an epoch; return whether it is the best so far, and set why the run is over."""
-        progress, training = self.progress, self.config.training
-        value = metrics[f"validation/{training.monitor}"]
-        best = progress.best_value
-        is_rising = training.monitor in self.task.rising
-        is_better = best is None or (value > best if is_rising else value < best)
-        metrics["seconds"] = time.monotonic() - self.started
-        metrics["unix_seconds"] = time.time()
-        metrics["is_best"] = float(is_better)
-        progress.history.append(metrics)
-        if is_better:
-            progress.best_value, progress.best_epoch = value, progress.epoch
-        progress.num_bad_epochs = 0 if is_better else progress.num_bad_epochs + 1
-        progress.sums = [0.0] * len(progress.sums)
-        progress.step_in_epoch = 0
-        progress.epoch += 1
-        if progress.num_bad_epochs >= training.early_stopping_patience:
-            patience = training.early_stopping_patience
-            progress.finished = f"no better {training.monitor} in {patience} epochs"
-        elif progress.global_step >= progress.total_steps:
-            is_cut = progress.total_steps < self.planned_steps
-            progress.finished = "the time is used up" if is_cut else "all epochs are done"
-        return is_better
 
     def _save(self, *, is_best: bool, is_epoch_end: bool) -> None:
         fault = None

@@ -16,7 +16,7 @@ from ocr_model.data.loading import distort
 from ocr_model.errors import ConfigError, DatasetError, ImageError
 from ocr_model.image import ModelInput, Pixels, decode_image
 from ocr_model.training.config import TrainConfig
-from ocr_model.visualize import draw_versions
+from ocr_model.visualize.words import draw_versions
 
 
 class SheetConfig(Config):

@@ -1,12 +1,9 @@
 """The report of a run: curves, readings, attention; pictures and one page that opens from disk."""
 
-import base64
-from typing import Any
+from collections.abc import Mapping
 
-import jinja2
 import numpy as np
 
-from ocr_model import visualize
 from ocr_model.data.index import DatasetIndex
 from ocr_model.models.attention_maps import read_with_attention
 from ocr_model.models.interface import RecognizerModel
@@ -14,74 +11,42 @@ from ocr_model.training.config import TrainConfig
 from ocr_model.training.loop import TrainResult
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.validation import ReadSample, choose_samples
+from ocr_model.visualize.charts import draw_curves
+from ocr_model.visualize.report_page import render_page
+from ocr_model.visualize.words import draw_samples
 
 _NUM_ATTENTION = 6
 
-STYLE = """
-  :root { color-scheme: light dark; }
-  body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto;
-    padding: 0 1rem; }
-  img { max-width: 100%; background: white; border-radius: 6px; }
-  table { border-collapse: collapse; margin: 1rem 0; }
-  th, td { padding: .25rem .9rem .25rem 0; text-align: right; font-variant-numeric: tabular-nums; }
-  th:first-child, td:first-child { text-align: left; }
-  tr { border-bottom: 1px solid #8884; }
-  pre { overflow: auto; padding: 1rem; background: #8882; border-radius: 6px; }
-"""
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{{ name }}: training report</title>
-<style>{{ style }}</style>
+_PAGE = """
+{% block title %}{{ name }}: training report{% endblock %}
+{% block content %}
 <h1>{{ name }}</h1>
-<p>Ended after epoch {{ history|length }}: {{ reason }}. Kept: epoch {{ best_epoch }}.</p>
-<h2>The kept weights on {{ "%d"|format(metrics.num_words) }} validation words</h2>
-<table>
-  {%- for label, value in figures %}
-  <tr><td>{{ label }}</td><td>{{ value }}</td></tr>
-  {%- endfor %}
-</table>
+<p>Ended after epoch {{ rows|length }}: {{ reason }}. Kept: epoch {{ best_epoch }}.</p>
+<h2>The kept weights on {{ num_words }} validation words</h2>
+{{ table(figures) }}
 <h2>Curves</h2>
-<img alt="Loss, accuracy, error rates and learning rate by epoch"
-  src="data:image/png;base64,{{ curves }}">
+{{ picture(curves, "Loss, accuracy, error rates and learning rate by epoch") }}
 <h2>Epochs</h2>
-<table>
-  <tr>{% for title in titles %}<th>{{ title }}</th>{% endfor %}</tr>
-  {%- for row in rows %}
-  <tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-  {%- endfor %}
-</table>
+{{ table(rows, titles) }}
 <h2>Readings</h2>
 <p>Wrong ones first, the surest of them at the top: truth → reading, and the confidence.</p>
-<img alt="Validation images with truth and reading"
-  src="data:image/png;base64,{{ samples }}">
+{{ picture(samples, "Validation images with truth and reading") }}
 {%- if attention %}
 <h2>Attention</h2>
 <p>Where the model looked: the mean over all characters, their sum (brightest: half of what one
 character has to give), a map per character; of a CTC model, what its columns hold.</p>
-{%- for picture in attention %}
-<p><img alt="Attention heatmaps of one word" src="data:image/png;base64,{{ picture }}"></p>
+{%- for png in attention %}
+{{ picture(png, "Attention heatmaps of one word") }}
 {%- endfor %}
 {%- endif %}
 <h2>Data</h2>
-<table>
-  <tr><th>part</th><th>samples</th><th>kept</th><th>dropped</th></tr>
-  {%- for part, subset in dataset.items() %}
-  <tr><td>{{ part }}</td><td>{{ subset.num_seen }}</td><td>{{ subset.num_kept }}</td>
-  <td>{% for why, n in subset.dropped.items() %}{{ n }} {{ why }} {% else %}none{% endfor %}</td>
-  </tr>
-  {%- endfor %}
-</table>
+{{ table(dataset, ["part", "samples", "kept", "dropped"]) }}
 {%- if unreadable %}
-<p>Images that could not be read:
-{%- for why, n in unreadable.items() %} {{ "%d"|format(n) }} {{ why }}
-{%- if not loop.last %},{% endif %}{% endfor %}.</p>
+<p>Images that could not be read: {{ unreadable }}.</p>
 {%- endif %}
 <h2>Settings</h2>
 <pre>{{ settings }}</pre>
-</html>
+{% endblock %}
 """
 
 _COLUMNS = (
@@ -102,8 +67,8 @@ def write_report(
     assert isinstance(result.model, RecognizerModel)
     shown = choose_samples(result.samples)
     pictures = {
-        "curves.png": visualize.draw_curves(result.progress.history),
-        "samples.png": visualize.draw_samples(
+        "curves.png": draw_curves(result.progress.history),
+        "samples.png": draw_samples(
             [sample.image[:, : sample.content_width] for sample in shown],
             [sample.label for sample in shown],
             [sample.prediction.text for sample in shown],
@@ -124,7 +89,7 @@ def write_report(
         pictures[f"attention_{number}.png"] = maps.picture()
     for name, content in pictures.items():
         folder.write(f"report/{name}", content)
-    folder.write("report/index.html", _page(config, index, result, pictures).encode())
+    folder.write("report/index.html", _page(config, index, result, pictures))
 
 
 def _page(
@@ -132,34 +97,37 @@ def _page(
     index: DatasetIndex,
     result: TrainResult[ReadSample],
     pictures: dict[str, bytes],
-) -> str:
-    encoded = {name: base64.b64encode(content).decode() for name, content in pictures.items()}
+) -> bytes:
     history, metrics = result.progress.history, result.metrics
     names = ("word_accuracy_exact", "word_accuracy", "token_accuracy", "cer", "wer", "ned")
     labels = ("words exact", "words, 36 characters", "tokens", "CER", "WER", "1-NED")
-    figures: list[tuple[str, Any]] = [
-        (label, f"{metrics[name]:.2%}") for label, name in zip(labels, names, strict=True)
-    ]
+    figures = [(label, f"{metrics[name]:.2%}") for label, name in zip(labels, names, strict=True)]
     figures += [("BLEU (characters)", f"{metrics['bleu']:.2f}"), ("loss", f"{metrics['loss']:.4f}")]
-    template = jinja2.Environment(autoescape=True).from_string(_PAGE)
-    return template.render(
+    unreadable = {
+        name.partition("/")[2]: count
+        for name, count in history[-1].items()
+        if name.startswith("unreadable/")
+    }
+    return render_page(
+        _PAGE,
         name=config.run.name,
-        style=STYLE,
         reason=result.progress.finished,
-        history=history,
         best_epoch=result.progress.best_epoch + 1,
-        metrics=metrics,
+        num_words=round(metrics["num_words"]),
         figures=figures,
         titles=[title for title, _, _ in _COLUMNS],
         rows=[[form.format(entry[key]) for _, key, form in _COLUMNS] for entry in history],
-        curves=encoded["curves.png"],
-        samples=encoded["samples.png"],
-        attention=[encoded[name] for name in encoded if name.startswith("attention_")],
-        dataset=index.reports,
-        unreadable={
-            name.partition("/")[2]: count
-            for name, count in history[-1].items()
-            if name.startswith("unreadable/")
-        },
+        curves=pictures["curves.png"],
+        samples=pictures["samples.png"],
+        attention=[pictures[name] for name in pictures if name.startswith("attention_")],
+        dataset=[
+            (part, subset.num_seen, subset.num_kept, _listed(subset.dropped) or "none")
+            for part, subset in index.reports.items()
+        ],
+        unreadable=_listed(unreadable),
         settings=config.to_yaml(),
     )
+
+
+def _listed(counts: Mapping[str, float]) -> str:
+    return ", ".join(f"{count:.0f} {reason}" for reason, count in counts.items())

@@ -129,7 +129,7 @@ def _measure_run(config: BatchConfig) -> dict[str, object]:
 
     def note(event: dict[str, object]) -> None:
         if event["event"] == "unit":
-            marks.append((time.monotonic(), event["counts"].images))  # type: ignore[attr-defined]
+            marks.append((time.monotonic(), event["counts"].images))  # type: ignore[attr-defined]  # Counts
             peaks.append(psutil.Process().memory_info().rss)
 
     manifest = begin(config)

@@ -17,12 +17,11 @@ import cv2
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from ocr_model import Recognizer
 from ocr_model.config import parse_command_line
 from ocr_model.data.index import index_for_evaluation
 from ocr_model.image import Pixels, decode_image, resize_image
 from ocr_model.inference.evaluation import EvaluateConfig, WordResult, read_samples, read_words
-from ocr_model.visualize import draw_samples
+from ocr_model.visualize.words import draw_samples
 from ocr_model.weights import RECOGNIZER
 
 _ALIKE = str.maketrans("oOQDIl|!i]jsS$zZBgqbG", "000011111115552289966")
@@ -65,7 +64,7 @@ def main() -> None:
 
 
 def _read(config: ErrorsConfig) -> Iterator[tuple[WordResult, Pixels]]:
-    recognizer = Recognizer.load(config.model, device=config.device, precision=config.precision)
+    recognizer = config.load_recognizer()
     subset = None if config.subset == "all" else config.subset
     index = index_for_evaluation(config.data, subset)
     for start in range(0, index.num_rows, _CHUNK):

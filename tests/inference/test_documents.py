@@ -52,7 +52,7 @@ def _number(page: PageImage) -> int:
 
 
 def _only(source: object, **settings: object) -> PageImage:
-    (page,) = open_pages(source, DocumentConfig(dpi=72.0, **settings))  # type: ignore[arg-type]
+    (page,) = open_pages(source, DocumentConfig(dpi=72.0, **settings))  # type: ignore[arg-type]  # of any type
     return page
 
 

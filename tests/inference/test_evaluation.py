@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from ocr_model.config import load_config
 from ocr_model.data.index import index_dataset
 from ocr_model.data.loading import LocalData
 from ocr_model.errors import BundleError, ConfigError, DatasetError
 from ocr_model.inference.evaluation import EvaluateConfig, evaluate
+from ocr_model.inference.runtimes import TorchRuntime
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.console import evaluate_command
 from ocr_model.training.loop import TrainResult
@@ -212,6 +214,34 @@ def test_a_limit_of_the_other_part_is_an_error(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         settings(bundle_path, words, *overrides)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_a_precision_of_graphs_that_have_their_own_is_an_error(
+    bundle_path: Path, words: Path, kind: str, precision: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"precision={precision} has no effect on kind={kind}"):
+        settings(bundle_path, words, f"kind={kind}", f"precision={precision}")
+
+
+def test_a_precision_is_not_asked_of_any_kind_and_stays_so_in_the_settings_that_are_kept(
+    bundle_path: Path, words: Path, tmp_path: Path
+) -> None:
+    for kind in ("torch", "half", "onnx", "int8"):
+        config = settings(bundle_path, words, f"kind={kind}")
+        path = tmp_path / f"{kind}.yaml"
+        path.write_text(config.to_yaml(), encoding="utf-8")
+        assert load_config(EvaluateConfig, path) == config
+
+
+def test_where_no_precision_is_named_it_is_fp32(bundle_path: Path, words: Path) -> None:
+    runtimes = [
+        settings(bundle_path, words, *given).load_recognizer().runtime
+        for given in ([], ["precision=fp32"], ["precision=bf16"])
+    ]
+    dtypes = [runtime.dtype for runtime in runtimes if isinstance(runtime, TorchRuntime)]
+    assert dtypes == [torch.float32, torch.float32, torch.bfloat16]
 
 
 def test_a_subset_that_the_data_does_not_have_is_an_error(bundle_path: Path, words: Path) -> None:

@@ -12,7 +12,9 @@ from ocr_model.data.effects import blur
 from ocr_model.data.synthetic.fonts import EM_PIXELS, Face, Mask
 
 _SPACE = " "
-_DOT_INK = 80  # of 255, in a cell, from which on there is a dot
+# Of 255, the mean ink of a cell above which it gets a dot: just below a third, so that a stroke two
+# thirds as wide as a cell leaves dots even where it falls half into one cell, half into the next.
+_DOT_INK = 80
 _LEAST_INK = 0.52  # share of a face's own that is left of thinned strokes
 
 

@@ -49,6 +49,9 @@ class DotsConfig(Config):
         if not self.probability or not happens(rng, self.probability):
             return ink
         pitch = self.finest + whole(rng, self.coarsest - self.finest + 1)
+        # From dots that stand apart, with as little ink as `print_dots` lets pass, to dots that run
+        # into each other; on the diagonals gaps are left, which close at 0.71. In steps, as each
+        # shape of a dot is kept.
         return print_dots(ink, pitch, radius=0.4 + 0.05 * whole(rng, 6))
 
 

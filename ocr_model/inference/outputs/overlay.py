@@ -17,7 +17,7 @@ from ocr_model.config import Config
 from ocr_model.image import Pixels
 from ocr_model.inference.outputs.places import check_size
 from ocr_model.inference.pages import Page, Word
-from ocr_model.visualize import overlay_quads
+from ocr_model.visualize.overlays import overlay_quads
 
 Colour = tuple[int, int, int]
 Corners = Float32[np.ndarray, "4 2"]

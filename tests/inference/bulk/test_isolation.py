@@ -46,7 +46,7 @@ def test_a_unit_that_was_begun_before_is_read_image_by_image(
     ledger = Ledger(open_place(str(tmp_path)))
     unit = Unit(0, 3, ITEMS)
     ledger.begin(unit.name)
-    counts = Worker(config, touchy, pickle.dumps(touchy)).do(unit, CONTENTS)  # type: ignore[arg-type]
+    counts = Worker(config, touchy, pickle.dumps(touchy)).do(unit, CONTENTS)  # type: ignore[arg-type]  # they read items
     _check(ledger.read(unit.name).to_pylist())
     assert (counts.images, counts.words) == (7, 3)
     assert counts.errors == {"crashed": 1, "timed_out": 1, "missing": 1, "failed": 1}
@@ -57,7 +57,7 @@ def test_a_unit_whose_images_raise_is_read_again_image_by_image(
     touchy: Callable[[], object], tmp_path: Path
 ) -> None:
     config = load_config(BatchConfig, None, ["input=/in", f"output={tmp_path}", "mode=words"])
-    worker = Worker(config, touchy, pickle.dumps(touchy))  # type: ignore[arg-type]
+    worker = Worker(config, touchy, pickle.dumps(touchy))  # type: ignore[arg-type]  # they read items
     counts = worker.do(Unit(0, 0, ITEMS[:2]), [b"one", b"raise"])
     assert counts.errors == {"failed": 1}
     assert counts.words == 1

@@ -4,17 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocr_model.visualize import (
-    draw_attention,
-    draw_contact_sheet,
-    draw_curves,
-    draw_frames,
-    draw_label_statistics,
-    draw_samples,
-    draw_versions,
-    overlay_heatmap,
-    overlay_quads,
-)
+from ocr_model.visualize.attention import draw_attention, draw_frames
+from ocr_model.visualize.charts import draw_curves, draw_label_statistics, draw_progress
+from ocr_model.visualize.overlays import overlay_heatmap, overlay_quads
+from ocr_model.visualize.words import draw_contact_sheet, draw_samples, draw_versions
 
 IMAGE = np.full((32, 128, 3), 200, np.uint8)
 
@@ -33,6 +26,12 @@ def _entry(epoch: int, **others: float) -> dict[str, float]:
 def test_curves_fill_a_picture_of_twelve_by_seven_inches() -> None:
     history = [_entry(0, **{"validation/cer": 0.4}), _entry(1, **{"validation/cer": 0.2})]
     assert _size(draw_curves(history)) == (1320, 770)
+
+
+@pytest.mark.parametrize("seconds", [1.5, 20_000.0])
+def test_progress_of_short_and_long_runs_fills_a_low_picture(seconds: float) -> None:
+    marks = [(seconds * i, 3 * i) for i in range(1, 100)]
+    assert _size(draw_progress(marks, "images per second")) == (1320, 352)
 
 
 def test_curves_of_a_run_without_epochs_are_drawn_empty() -> None:

@@ -1,0 +1,48 @@
+"""What the entry points in jobs/ share: how a job begins, and how it ends where it fails."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from ocr_model.config import Config, parse_command_line
+from ocr_model.errors import OCRError
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+_INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
+
+
+def begin_job(
+    cls: type[ConfigT], description: str, *, default_config: Path | None = None
+) -> ConfigT:
+    """Read the command line, and set up logging and what Ray reads when it is imported.
+
+    Ray, and what imports it, is to be imported after this. `default_config` is the file that is
+    read where none is named. Wrong settings end the process with status 2 and one clear message.
+    """
+    config = parse_command_line(cls, description, default_config=default_config)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if "RAY_ADDRESS" not in os.environ:  # a local Ray needs no second environment for `uv run`
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    return config
+
+
+@contextmanager
+def ending_in_one_line(*, interrupted: str | None = None) -> Iterator[None]:
+    """End the process with status 1 and one line where our own error is met.
+
+    Where Ctrl-C leaves something that goes on, `interrupted` says how, and the status is 130.
+    """
+    try:
+        yield
+    except OCRError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        if interrupted is None:
+            raise
+        sys.stderr.write(f"{interrupted}\n")
+        sys.exit(_INTERRUPTED)

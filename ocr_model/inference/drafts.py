@@ -1,0 +1,123 @@
+"""A page on its way: what was found, turned and read of it so far."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Float32
+
+from ocr_model.decoding.readings import Prediction
+from ocr_model.detection.maps import Quads
+from ocr_model.detection.orientation import (
+    Rotation,
+    UprightFrame,
+    begin_upright,
+    candidate_turns,
+    choose_probes,
+    decide_rotation,
+    measure_slope,
+)
+from ocr_model.detection.rectify import Crop, RectifyConfig, rectify
+from ocr_model.image import ImageGeometry, Pixels
+from ocr_model.inference.documents import PageImage
+from ocr_model.inference.pages import Page
+from ocr_model.inference.structure import structure, words_of
+from ocr_model.inference.word_gaps import Gap, find_gaps
+
+Cut = Callable[[Pixels, Quads], list[Crop]]
+"""Cuts words out of a page."""
+
+_WITHOUT_MARGIN = RectifyConfig(margin=0)
+_SURE_SLOPE = 0.5  # below, words run in all directions, and none is the page's
+_SURE_TURN = 0.9  # below, of pages that may be upright most are; few words often say otherwise
+
+
+@dataclass
+class Draft:
+    """A page on its way."""
+
+    image: PageImage
+    pixels: Pixels
+    quads: Quads
+    """Of the words; as the page lies at first, then each beginning at its upper left."""
+    box_confidences: np.ndarray
+    frame: UprightFrame
+    rotation_confidence: float = 0.0
+    readings: list[Prediction | None] = field(default_factory=list)
+    """One per word; None: not read."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def limit_words(self, most: int) -> None:
+        """Keep the surest words where there are too many, and say so."""
+        num_found = len(self.quads)
+        if num_found <= most:
+            return
+        kept = np.sort(np.argsort(-self.box_confidences, kind="stable")[:most])
+        self.quads, self.box_confidences = self.quads[kept], self.box_confidences[kept]
+        self.warnings.append(f"max_words: {num_found - most} of {num_found} words were left out")
+
+    def level(self, cut: Cut, *, may_be_turned: bool) -> dict[int, list[Crop]]:
+        """Level the frame, and cut some words out in each turn that is worth trying."""
+        slope = measure_slope(self.quads)
+        if slope.confidence >= _SURE_SLOPE:
+            self.frame = replace(self.frame, skew=slope.skew)
+        chosen = self.quads[choose_probes(self.quads)]
+        if not may_be_turned or not len(chosen):
+            return {}
+        frames = {turn: replace(self.frame, rotation=turn) for turn in candidate_turns(slope)}
+        return {turn: cut(self.pixels, begin_upright(chosen, f)) for turn, f in frames.items()}
+
+    def turn_upright(self, probes: dict[int, list[Prediction]]) -> None:
+        """Turn the frame the way in which the words that `level` cut out read the best."""
+        if not probes:
+            return
+        sure = {turn: [_told(reading) for reading in found] for turn, found in probes.items()}
+        rotation = decide_rotation(sure)
+        if 0 in sure and rotation.degrees and rotation.confidence < _SURE_TURN:
+            rotation = Rotation(0, 1 - rotation.confidence)
+        self.frame = replace(self.frame, rotation=rotation.degrees)
+        self.rotation_confidence = rotation.confidence
+
+    def compose(self, geometry: ImageGeometry, *, min_confidence: float) -> Page:
+        """Return the page, its words in reading order; those that are less sure are left out.
+
+        Where one box has several words, the gaps between them are looked for in its picture, cut
+        out at `geometry`'s height.
+        """
+        began = time.monotonic()
+        parts = zip(self.quads, self.readings, self.box_confidences.tolist(), strict=True)
+        words = [
+            word
+            for quad, reading, confidence in parts
+            if reading is not None and reading.confidence >= min_confidence
+            for word in words_of(quad, reading, confidence, self._gaps(quad, reading, geometry))
+        ]
+        blocks = structure(words, self.frame)
+        self.seconds["order"] = time.monotonic() - began
+        return Page(
+            width=self.frame.width,
+            height=self.frame.height,
+            blocks=blocks,
+            number=self.image.number,
+            source=self.image.source,
+            rotation=self.frame.rotation,
+            rotation_confidence=self.rotation_confidence,
+            skew=self.frame.skew,
+            seconds=self.seconds,
+            warnings=tuple(self.warnings),
+        )
+
+    def _gaps(
+        self, quad: Float32[np.ndarray, "4 2"], reading: Prediction, geometry: ImageGeometry
+    ) -> list[Gap]:
+        if not any(character.isspace() for character in reading.text):
+            return []
+        (crop,) = rectify(self.pixels, quad[None], geometry, _WITHOUT_MARGIN)
+        return find_gaps(crop, reading.text)
+
+
+def _told(reading: Prediction) -> float:
+    """Return how much a probe says for its turn: one sure letter says little."""
+    return reading.confidence * len(reading.text)

@@ -1,0 +1,1 @@
+"""Pictures, and the pages of HTML that show them."""

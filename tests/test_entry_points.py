@@ -1,0 +1,56 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from ocr_model.config import Config
+from ocr_model.entry_points import begin_job, ending_in_one_line
+from ocr_model.errors import DatasetError
+
+
+class Drawing(Config):
+    title: str = "none"
+
+
+@pytest.mark.parametrize(("address", "expected"), [(None, "0"), ("10.0.0.1:6379", None)])
+def test_only_a_local_ray_is_told_to_take_the_environment_that_is_there(
+    address: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["draw.py", "--set", "title=sea"])
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "1")  # what the job sets is undone after it
+    monkeypatch.delenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address is not None:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    assert begin_job(Drawing, "Draw.").title == "sea"
+    assert os.environ.get("RAY_ENABLE_UV_RUN_RUNTIME_ENV") == expected
+
+
+def test_a_job_without_a_command_line_takes_its_default_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["draw.py"])
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")  # nothing is set in the environment
+    path = tmp_path / "drawing.yaml"
+    path.write_text("title: own")
+    assert begin_job(Drawing, "Draw.", default_config=path).title == "own"
+
+
+def test_an_error_of_our_own_is_one_line_and_status_1() -> None:
+    with pytest.raises(SystemExit, match=r"^DatasetError: no rows$"), ending_in_one_line():
+        raise DatasetError("no rows")
+
+
+def test_an_interrupted_job_says_how_it_goes_on_and_ends_with_status_130(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended, ending_in_one_line(interrupted="The same goes on."):
+        raise KeyboardInterrupt
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "The same goes on.\n"
+
+
+def test_an_interrupt_of_what_does_not_go_on_is_nobody_elses() -> None:
+    with pytest.raises(KeyboardInterrupt), ending_in_one_line():
+        raise KeyboardInterrupt
