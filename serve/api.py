@@ -42,6 +42,8 @@ from .uploads import read_uploads, read_word_images, require_document
 
 _PAGE_FOLDER = Path(__file__).parent / "page"
 _STREAMED_AT_A_TIME = 4
+_READY_SECONDS = 5.0  # probes do not wait for long
+_NOT_READY = Fault("unavailable", "the models are being loaded, or have too much to do to answer")
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -237,9 +239,13 @@ class _Api:
         return HealthAnswer()
 
     async def readyz(self) -> HealthAnswer:
-        """Say that words and pages can be read."""
-        self._accepted(await self._words.describe())
-        self._accepted(await self._pages.is_ready())
+        """Say that words and pages can be read; while models are loaded, 503, and soon."""
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                self._accepted(await self._words.describe())
+                self._accepted(await self._pages.is_ready())
+        except TimeoutError as error:
+            raise problem_of(_NOT_READY, self._limits.retry_after_seconds) from error
         return HealthAnswer()
 
     async def _stream(self, request: Request, name: str, options: PageOptions) -> Response:

@@ -21,7 +21,7 @@ _OF_FAULTS: Mapping[FaultReason, tuple[HTTPStatus, str]] = {
     "no_attention": (HTTPStatus.UNPROCESSABLE_ENTITY, "The model gives no attention"),
     "bad_image": (HTTPStatus.UNPROCESSABLE_ENTITY, "The image cannot be read"),
     "overloaded": (HTTPStatus.TOO_MANY_REQUESTS, "Too many requests"),
-    "unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "A part of the service has just ended"),
+    "unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "A part of the service does not run"),
     "timeout": (HTTPStatus.GATEWAY_TIMEOUT, "It took too long"),
 }
 _OF_IMAGES = {  # by the reasons of `ImageError`

