@@ -113,6 +113,7 @@ class PageService:
     def _reading(self, options: PageOptions) -> ReadingConfig:
         reading = self._config.reading
         dpi = reading.documents.dpi if options.dpi is None else options.dpi
+        least = options.min_confidence
         documents = reading.documents.replace(
             pages=options.pages,
             dpi=dpi,
@@ -122,7 +123,7 @@ class PageService:
         return reading.replace(
             documents=documents,
             orientation=options.orientation,
-            min_confidence=max(options.min_confidence, reading.min_confidence),
+            min_confidence=reading.min_confidence if least is None else least,
         )
 
     def _find_nothing(self) -> None:

@@ -48,7 +48,8 @@ class PageOptions:
     """Such as `1-3,7`; empty: all."""
     dpi: float | None = None
     """Of PDFs; None: as configured."""
-    min_confidence: float = 0.0
+    min_confidence: float | None = None
+    """None: as configured."""
 
 
 @dataclass(frozen=True, slots=True)

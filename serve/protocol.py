@@ -60,8 +60,8 @@ class OcrQuery(WordQuery):
     """Such as `1-3,7,12-`, from 1; empty: all."""
     dpi: float | None = Field(None, ge=10, le=2400)
     """That a PDF's pages are rendered at."""
-    min_confidence: float = Field(0.0, ge=0, le=1)
-    """Readings that are less sure are left out."""
+    min_confidence: float | None = Field(None, ge=0, le=1)
+    """Readings that are less sure are left out; by default as the service is configured."""
 
     def page_options(self) -> PageOptions:
         """Return what the detector is told."""
