@@ -190,10 +190,10 @@ class _Child:
 
     def end(self) -> int:
         """End the process; return its exit code, which is its own where it has ended already."""
-        with suppress(OSError):  # what it did not take
-            self._requests.close()
         if self._is_busy:
             self._process.kill()
+        with suppress(OSError):  # what it did not take
+            self._requests.close()
         self._answers.close()
         return self._process.wait()
 

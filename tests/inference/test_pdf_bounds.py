@@ -19,7 +19,7 @@ from ocr_model.inference.pdf_process import PDFBounds
 MakePDF = Callable[..., bytes]
 
 SQUARE = b"1 0 0 rg 10 10 50 50 re f"
-ENDLESS = b"0 0 m 190 90 l 10 50 l f " * 1_000_000  # over a minute
+ENDLESS = b"0 0 m 190 90 l 10 50 l f " * 500_000  # over half a minute
 LONG_PATH = b"0 0 m " + b"1 1 l " * 8_000_000 + b"f"  # half a gigabyte
 FORM = b"/Type/XObject/Subtype/Form/BBox[0 0 200 100]"
 LITTLE_MEMORY = 2**27
