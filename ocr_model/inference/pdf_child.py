@@ -1,8 +1,8 @@
 """The process in which PDFs are drawn, `python -m ocr_model.inference.pdf_child`; it may be killed.
 
 Each request is a line of JSON, the document's bytes behind it where there are any, and so is each
-answer, a bitmap's bytes behind it. An answer is never pickled: a document that takes this process
-over has not the parent's.
+answer, a bitmap's bytes behind it. Nothing is pickled: a document that takes this process over has
+not got the parent by that.
 """
 
 import ctypes
