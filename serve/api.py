@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from .batches import Batches
-from .formats import media_type, write_pages
+from .formats import PageWriter, media_type
 from .guards import Admission, TokenGuard
 from .limits import LimitsConfig
 from .messages import Fault, PageOptions, WordJob, WordOptions
@@ -111,6 +111,7 @@ class Backend:
 
     words: Words
     pages: Pages
+    writer: PageWriter
     limits: LimitsConfig
     batches: Batches
     tokens: TokenGuard
@@ -151,7 +152,7 @@ class _Api:
 
     def __init__(self, backend: Backend) -> None:
         self._words, self._pages, self._limits = backend.words, backend.pages, backend.limits
-        self._batches = backend.batches
+        self._writer, self._batches = backend.writer, backend.batches
         self.router = APIRouter()
         self._add("POST", "/v1/ocr", self.ocr, _DOCUMENT_BODY, _ANSWERS_OF_OCR)
         self._add("POST", "/v1/recognize", self.recognize, _WORDS_BODY)
@@ -195,10 +196,8 @@ class _Api:
         pages = self._accepted(await self._pages.read(upload.data, options))
         if len(pages) == 1 and pages[0].error:
             raise problem_of_image(pages[0].error)
-        content = await asyncio.to_thread(
-            write_pages, query.format, pages, upload.data, options, self._limits
-        )
-        return Response(content, media_type=media_type(query.format))
+        content = await self._writer.write(query.format, pages, upload.data, options)
+        return Response(self._accepted(content), media_type=media_type(query.format))
 
     async def recognize(
         self, request: Request, query: Annotated[RecognizeQuery, Query()]

@@ -35,6 +35,7 @@ def build(args: dict[str, Any]) -> serve.Application:
         config.limits,
         config.access,
         config.batches,
+        config.pages.reading.documents,
         config.words.calls_under_way,
         words_handle,
         pages,

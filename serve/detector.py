@@ -19,7 +19,7 @@ from ocr_model.decoding.readings import Prediction
 from ocr_model.detection.maps import AnyPixels, TextDetector, TextMaps
 from ocr_model.detection.rectify import Crop
 from ocr_model.errors import OCRError
-from ocr_model.inference.documents import DocumentConfig
+from ocr_model.inference.documents import DocumentConfig, PageImage, open_pages
 from ocr_model.inference.options import ReadOptions
 from ocr_model.inference.page_reader import PageReader
 from ocr_model.inference.reader_config import PageReaderConfig, ReadingConfig
@@ -100,7 +100,7 @@ class PageService:
         try:
             config = self._reading(options)
             reader = PageReader(_StoppingDetector(self._detector, stop), words, config)
-            pages = list(reader.read_document(document))
+            pages = list(reader.read_images(_opened(document, config.documents, stop)))
         except RefusedError as error:
             return error.fault
         except ValidationError as error:
@@ -112,16 +112,9 @@ class PageService:
 
     def _reading(self, options: PageOptions) -> ReadingConfig:
         reading = self._config.reading
-        dpi = reading.documents.dpi if options.dpi is None else options.dpi
         least = options.min_confidence
-        documents = reading.documents.replace(
-            pages=options.pages,
-            dpi=dpi,
-            max_pages=self._limits.max_pages,
-            max_pixels=self._limits.max_image_pixels,
-        )
         return reading.replace(
-            documents=documents,
+            documents=self._limits.documents(reading.documents, options),
             orientation=options.orientation,
             min_confidence=reading.min_confidence if least is None else least,
         )
@@ -206,6 +199,12 @@ class RefusedError(OCRError):
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.detail)
         self.fault = fault
+
+
+def _opened(document: bytes, config: DocumentConfig, stop: threading.Event) -> Iterator[PageImage]:
+    for page in open_pages(document, config):
+        _go_on(stop)
+        yield page
 
 
 def _go_on(stop: threading.Event) -> None:

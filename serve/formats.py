@@ -1,20 +1,25 @@
 """Pages to the bytes of an answer, in any format."""
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from ocr_model.inference.documents import DocumentConfig, open_pages
+from ocr_model.image import Pixels
+from ocr_model.inference.documents import DocumentConfig
 from ocr_model.inference.outputs import OutputConfig, output_files
 from ocr_model.inference.outputs.alto import ALTOConfig
 from ocr_model.inference.outputs.hocr import HOCRConfig
 from ocr_model.inference.outputs.page_json import JSONConfig, write_json
+from ocr_model.inference.outputs.pictures import open_pictures
 from ocr_model.inference.outputs.plain_text import TextConfig
 from ocr_model.inference.outputs.searchable_pdf import PDFConfig
 from ocr_model.inference.pages import Page
 
 from .limits import LimitsConfig
-from .messages import PageOptions
+from .messages import Fault, PageOptions
 from .protocol import PageFormat
+
+_OPENED_AT_A_TIME = 2  # each may take the memory that `pdf_bounds` allows
 
 _FORMATS: Mapping[PageFormat, tuple[OutputConfig, str]] = {
     "json": (JSONConfig(), "application/json"),
@@ -30,25 +35,35 @@ def media_type(name: PageFormat) -> str:
     return _FORMATS[name][1]
 
 
-def write_pages(
-    name: PageFormat,
-    pages: Sequence[Page],
-    document: bytes,
-    options: PageOptions,
-    limits: LimitsConfig,
+class PageWriter:
+    """Writes the answers of one replica of the ingress."""
+
+    def __init__(self, documents: DocumentConfig, limits: LimitsConfig) -> None:
+        """Take how documents are opened, which those are again whose pictures an answer shows."""
+        self._documents, self._limits = documents, limits
+        self._places = asyncio.Semaphore(_OPENED_AT_A_TIME)
+
+    async def write(
+        self, name: PageFormat, pages: Sequence[Page], document: bytes, options: PageOptions
+    ) -> bytes | Fault:
+        """Return pages in a format; a PDF has the pictures of `document`."""
+        config, _ = _FORMATS[name]
+        documents = self._limits.documents(self._documents, options)
+        pictures = open_pictures(document, pages, documents)
+        if not config.needs_pictures:
+            return await asyncio.to_thread(_written, config, pages, pictures)
+        seconds = self._limits.max_seconds
+        try:
+            async with asyncio.timeout(seconds), self._places:
+                return await asyncio.to_thread(_written, config, pages, pictures)
+        except TimeoutError:
+            return Fault("timeout", f"no answer was written in {seconds:g} s")
+
+
+def _written(
+    config: OutputConfig, pages: Sequence[Page], pictures: Iterator[Pixels | None]
 ) -> bytes:
-    """Return pages in a format; a PDF has the pictures of `document`, which is opened again."""
-    config, _ = _FORMATS[name]
-    pictures = None
-    if config.needs_pictures:
-        documents = DocumentConfig(
-            pages=options.pages,
-            max_pages=limits.max_pages,
-            max_pixels=limits.max_image_pixels,
-            **({} if options.dpi is None else {"dpi": options.dpi}),
-        )
-        pictures = (page.pixels for page in open_pages(document, documents))
-    ((_, content),) = output_files(config, "document", pages, pictures or ())
+    ((_, content),) = output_files(config, "document", pages, pictures)
     return content
 
 

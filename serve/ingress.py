@@ -7,9 +7,12 @@ from ray.serve.grpc_util import RayServegRPCContext
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
+from ocr_model.inference.documents import DocumentConfig
+
 from . import ocr_pb2
 from .api import Backend, create_app
 from .batches import Batches
+from .formats import PageWriter
 from .guards import Admission, TokenGuard
 from .limits import AccessConfig, BatchesConfig, LimitsConfig
 from .metrics import RequestMetrics
@@ -25,6 +28,7 @@ class Ingress:
         limits: LimitsConfig,
         access: AccessConfig,
         batches: BatchesConfig,
+        documents: DocumentConfig,
         calls_under_way: int,
         words: DeploymentHandle[Any],
         pages: DeploymentHandle[Any],
@@ -37,6 +41,7 @@ class Ingress:
         self._backend = Backend(
             words=Words(words, calls_under_way, limits.max_seconds),
             pages=Pages(pages, limits.max_seconds),
+            writer=PageWriter(documents, limits),
             limits=limits,
             tokens=TokenGuard(access, _host()),
             admission=Admission(limits.max_requests, limits.retry_after_seconds),

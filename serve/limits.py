@@ -6,6 +6,9 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from ocr_model.config import Config
+from ocr_model.inference.documents import DocumentConfig
+
+from .messages import PageOptions
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -26,6 +29,9 @@ class LimitsConfig(Config):
     """Of all pictures of words in a request together, known from their headers."""
     max_pages: PositiveInt = 20
     """Of a document; longer ones are for `/v1/batches`."""
+    max_pdf_seconds: PositiveFloat = 40.0
+    """PDFium's, to draw the pages of a document; those that are left then are not read. What one
+    page may take of time and memory, `pages.reading.documents.pdf_bounds` says."""
     max_words: PositiveInt = 512
     """Pictures in one request of words."""
     max_files: PositiveInt = 64
@@ -34,6 +40,19 @@ class LimitsConfig(Config):
     """That a replica of the ingress works on at a time; what comes beyond gets 429 at once."""
     retry_after_seconds: PositiveInt = 1
     """What a refused caller is told to wait."""
+
+    def documents(self, configured: DocumentConfig, options: PageOptions) -> DocumentConfig:
+        """Return how a request's document is opened."""
+        bounds = configured.pdf_bounds
+        if bounds is not None:
+            bounds = bounds.replace(document_seconds=self.max_pdf_seconds)
+        return configured.replace(
+            pages=options.pages,
+            dpi=configured.dpi if options.dpi is None else options.dpi,
+            max_pages=self.max_pages,
+            max_pixels=self.max_image_pixels,
+            pdf_bounds=bounds,
+        )
 
 
 class TokenConfig(Config):

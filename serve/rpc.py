@@ -1,6 +1,5 @@
 """gRPC in and out of the same verbs and guards that HTTP has."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -14,7 +13,7 @@ from ocr_model.errors import OCRError
 
 from . import ocr_pb2
 from .api import Backend
-from .formats import media_type, write_pages
+from .formats import media_type
 from .messages import Fault, Reading, WordJob
 from .problems import Problem, faults_of, problem_of, problem_of_image
 from .protocol import OcrQuery, RecognizeQuery
@@ -62,14 +61,14 @@ class Verbs:
                 _options(request.options) | _given(request, "format", "orientation", "pages")
             )
             require_document(request.document)
-            options, limits = query.page_options(), self._backend.limits
+            options, writer = query.page_options(), self._backend.writer
             pages = self._accepted(await self._backend.pages.read(request.document, options))
             if len(pages) == 1 and pages[0].error:
                 raise problem_of_image(pages[0].error)
-            content = await asyncio.to_thread(
-                write_pages, query.format, pages, request.document, options, limits
+            content = await writer.write(query.format, pages, request.document, options)
+            return ocr_pb2.ReadReply(
+                content=self._accepted(content), media_type=media_type(query.format)
             )
-            return ocr_pb2.ReadReply(content=content, media_type=media_type(query.format))
 
     @contextmanager
     def _guarded(self, context: RayServegRPCContext) -> Iterator[None]:

@@ -225,6 +225,41 @@ def bundle_path(trained_result: TrainResult, trained_folder: RunFolder) -> Path:
 
 
 @pytest.fixture(scope="session")
+def make_pdf() -> Callable[..., bytes]:
+    """Return a function of what its pages draw, one after the other: a PDF, all deflated.
+
+    `objects` are further streams, each a dictionary's entries and its content, numbered from 4;
+    `resources` may refer to them.
+    """
+
+    def stream(entries: bytes, content: bytes) -> bytes:
+        data = zlib.compress(content, 9)
+        entries += b"/Filter/FlateDecode/Length %d" % len(data)
+        return b"<<%b>>stream\n%b\nendstream" % (entries, data)
+
+    def make(
+        *drawings: bytes, resources: bytes = b"", objects: Sequence[tuple[bytes, bytes]] = ()
+    ) -> bytes:
+        first = 4 + len(objects)
+        pages = range(first, first + 2 * len(drawings), 2)
+        kids = b" ".join(b"%d 0 R" % page for page in pages)
+        body = [
+            b"<</Type/Catalog/Pages 2 0 R>>",
+            b"<</Type/Pages/Kids[%b]/Count %d>>" % (kids, len(drawings)),
+            b"<<%b>>" % resources,
+            *(stream(*parts) for parts in objects),
+        ]
+        for page, drawing in zip(pages, drawings, strict=True):
+            refers = b"/Resources 3 0 R/Contents %d 0 R" % (page + 1)
+            body.append(b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 100]%b>>" % refers)
+            body.append(stream(b"", drawing))
+        numbered = [b"%d 0 obj\n%b\nendobj\n" % (i, part) for i, part in enumerate(body, 1)]
+        return b"%PDF-1.7\n" + b"".join(numbered) + b"trailer<</Root 1 0 R>>\n%%EOF"
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def plain_picture() -> Callable[..., bytes]:
     """Return a function of a colour and a format: 24 x 12 pixels of that colour, encoded."""
 

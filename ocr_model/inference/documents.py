@@ -20,6 +20,7 @@ from ocr_model.config import Config
 from ocr_model.errors import ConfigError, ImageError
 from ocr_model.image import MAX_PIXELS, ImageInput, Pixels, decode_image
 from ocr_model.inference.pdf_pages import open_pdf
+from ocr_model.inference.pdf_process import PDFBounds
 
 DocumentSource = ImageInput | str | os.PathLike[str]
 Ranges = tuple[tuple[int, int | None], ...]
@@ -54,6 +55,8 @@ class DocumentConfig(Config):
     """Pixels per inch of PDFs: at 200, capitals of 10 points are 20 pixels high."""
     password_variable: str = ""
     """The environment variable with the password of encrypted PDFs; empty: there is none."""
+    pdf_bounds: PDFBounds | None = PDFBounds()
+    """null: PDFs are drawn in this process, and nothing ends what takes too long or too much."""
 
     @field_validator("pages")
     @classmethod
@@ -189,8 +192,13 @@ def _open_file(path: Path, config: DocumentConfig) -> Iterator[_Loader]:
 def _open_content(data: bytes | Path, head: bytes, config: DocumentConfig) -> Iterator[_Loader]:
     kind = document_kind(head)
     if kind == "pdf":
-        password = _password(config)
-        yield from open_pdf(data, dpi=config.dpi, max_pixels=config.max_pixels, password=password)
+        yield from open_pdf(
+            data,
+            dpi=config.dpi,
+            max_pixels=config.max_pixels,
+            password=_password(config),
+            bounds=config.pdf_bounds,
+        )
     elif kind == "tiff":
         yield from _open_tiff(data, config)
     elif kind == "image":

@@ -9,9 +9,9 @@ from pydantic import model_validator
 
 from ocr_model.config import Config
 from ocr_model.errors import ConfigError
-from ocr_model.image import Pixels
-from ocr_model.inference.documents import list_documents, open_pages
+from ocr_model.inference.documents import list_documents
 from ocr_model.inference.outputs import OutputConfigs, output_files
+from ocr_model.inference.outputs.pictures import open_pictures
 from ocr_model.inference.page_reader import PageReader
 from ocr_model.inference.pages import Page
 from ocr_model.inference.reader_config import PageReaderConfig
@@ -75,15 +75,10 @@ def _write(config: TranscribeConfig, stem: Path, pages: tuple[Page, ...]) -> Ite
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
         for output in config.outputs:
-            pictures = _pictures(config, pages) if output.needs_pictures else ()
+            pictures = open_pictures(pages[0].source, pages, config.reader.documents)
             for name, content in output_files(output, stem.name, pages, pictures):
                 path = stem.with_name(name)
                 path.write_bytes(content)
                 yield path
     except OSError as error:
         raise ConfigError(f"output={config.output} cannot be written: {error}") from error
-
-
-def _pictures(config: TranscribeConfig, pages: tuple[Page, ...]) -> Iterator[Pixels | None]:
-    """Open the document again: a long one's pictures are not kept while it is read."""
-    return (page.pixels for page in open_pages(pages[0].source, config.reader.documents))

@@ -30,6 +30,9 @@ _LIMITS = {  # that tests can reach
     "max_words": 20,
     "max_requests": 24,
 }
+_PAGES = {  # the same
+    "reading": {"documents": {"pdf_bounds": {"page_seconds": 3, "memory_bytes": 2**28}}},
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -113,7 +116,7 @@ def deploy(ray_cluster: None) -> Iterator[Deploy]:
             "name": "ocr",
             "route_prefix": "/",
             "import_path": "serve.app:build",
-            "args": {"limits": _LIMITS, "access": _ACCESS},
+            "args": {"limits": _LIMITS, "access": _ACCESS, "pages": _PAGES},
             "deployments": [{"name": "words", "user_config": models}],
         }
         schema = ServeDeploySchema.model_validate({"applications": [application]})

@@ -5,8 +5,10 @@ import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from ocr_model.errors import ConfigError
+from ocr_model.inference.documents import DocumentConfig
 from serve.config import ModelsConfig, ServeConfig, serve_config
-from serve.limits import TokenConfig
+from serve.limits import LimitsConfig, TokenConfig
+from serve.messages import PageOptions
 
 DEPLOY = Path(__file__).parents[2] / "serve" / "deploy.yaml"
 
@@ -43,3 +45,19 @@ def test_the_default_application_and_a_batch_job_fit_on_two_cpus() -> None:
     parts = (config.ingress, config.words, config.pages)
     reader_and_fetch = 1.25
     assert sum(part.num_cpus * part.max_replicas for part in parts) + reader_and_fetch <= 2.0
+
+
+def test_documents_are_opened_as_configured_and_asked_for_within_the_limits() -> None:
+    limits = LimitsConfig(max_pages=3, max_image_pixels=1_000_000, max_pdf_seconds=7)
+    opened = limits.documents(DocumentConfig(dpi=100), PageOptions(pages="2-"))
+    assert (opened.dpi, opened.pages, opened.max_pages, opened.max_pixels) == (100, "2-", 3, 10**6)
+    assert opened.pdf_bounds is not None
+    assert opened.pdf_bounds.document_seconds == 7
+    assert limits.documents(opened, PageOptions(dpi=50)).dpi == 50
+    assert limits.documents(DocumentConfig(pdf_bounds=None), PageOptions()).pdf_bounds is None
+
+
+def test_by_default_pdfs_are_drawn_within_bounds_and_the_time_of_an_answer() -> None:
+    config = ServeConfig()
+    assert config.pages.reading.documents.pdf_bounds is not None
+    assert config.limits.max_pdf_seconds < config.limits.max_seconds

@@ -114,6 +114,30 @@ def test_a_pdf_of_a_huge_page_and_of_many_pages_is_bounded(client: httpx2.Client
     assert read[-1]["error"].startswith("too_many_pages: more than max_pages=3")
 
 
+@pytest.mark.parametrize(
+    ("drawing", "kind"),
+    [
+        (b"0 0 m 190 90 l 10 50 l f " * 300_000, "pdf-too-slow"),
+        (b"0 0 m " + b"1 1 l " * 10_000_000 + b"f", "pdf-too-large"),
+    ],
+    ids=["time", "memory"],
+)
+def test_a_pdf_of_endless_drawing_is_refused_and_costs_no_other_page(
+    client: httpx2.Client, make_pdf: Callable[..., bytes], drawing: bytes, kind: str
+) -> None:
+    alone, between = make_pdf(drawing), make_pdf(b"", drawing, b"")
+    assert len(between) < 100_000
+    answer = client.post("/v1/ocr", content=alone)
+    assert (answer.status_code, answer.json()["type"]) == (422, f"urn:ocr-on-ray:problem:{kind}")
+    answer = client.post("/v1/ocr", content=between)
+    assert answer.status_code == 200
+    reasons = [page["error"].partition(": ")[0] for page in answer.json()["pages"]]
+    assert reasons == ["", kind.replace("-", "_"), ""]
+    answer = client.post("/v1/ocr", content=between, params={"format": "pdf"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pdf")
+    assert client.get("/readyz").status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/v1/recognize", "/v1/ocr", "/v1/attention"])
 def test_broken_bodies_of_every_kind_are_refused(
     client: httpx2.Client, word_picture: Picture, path: str, times: int

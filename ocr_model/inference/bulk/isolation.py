@@ -1,38 +1,18 @@
-"""Images read one by one in a child process, which may die of one without harm to the others.
-
-An alarm of the kernel ends a process that takes too long, in whatever code it hangs, and even when
-nobody waits for it any more.
-"""
+"""Images read one by one in a child process, which may die of one without harm to the others."""
 
 import multiprocessing
 import pickle
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
 from ocr_model.errors import OCRError
 from ocr_model.inference.bulk.fetching import Content
 from ocr_model.inference.bulk.items import Item
 from ocr_model.inference.bulk.rows import ItemReader, Reading, error_row
-
-_FIRST_TO_GO = "1000"  # where memory runs out, the kernel takes the child and not its parent
-
-
-@contextmanager
-def alarm(seconds: float) -> Iterator[Callable[[], None]]:
-    """End this process by SIGALRM where what is within takes longer; the function starts anew."""
-
-    def restart() -> None:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-
-    restart()
-    try:
-        yield restart
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+from ocr_model.inference.mortality import alarm, cause_of_death, die_before_the_parent
 
 
 def read_apart(
@@ -72,14 +52,8 @@ def _try(child: "_Child", item: Item, content: Content, tries: int) -> Reading:
             if code == -signal.SIGALRM:
                 detail = f"not read in {child.seconds:g} s"
                 return Reading([error_row(item, f"timed_out: {detail}", "")])
-    detail = f"{_cause(code)} {tries} times"
+    detail = f"{cause_of_death(code)} {tries} times"
     return Reading([error_row(item, f"crashed: the process that read it ended by {detail}", "")])
-
-
-def _cause(code: int | None) -> str:
-    if code is not None and code < 0:
-        return signal.Signals(-code).name
-    return f"status {code}"
 
 
 class _Child:
@@ -131,8 +105,7 @@ class _Child:
 
 
 def _serve(connection: Connection, load: bytes, seconds: float) -> None:
-    with suppress(OSError):  # not on every system
-        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, encoding="ascii")
+    die_before_the_parent()
     with suppress(EOFError):
         try:
             reader: ItemReader = pickle.loads(load)()  # noqa: S301  # of the parent

@@ -17,6 +17,7 @@ from ocr_model.inference.bulk.page_rows import page_row, word_row
 from ocr_model.inference.bulk.rows import Reading, clean
 from ocr_model.inference.documents import PageImage, open_pages
 from ocr_model.inference.outputs import output_files
+from ocr_model.inference.outputs.pictures import open_pictures
 from ocr_model.inference.page_reader import PageReader
 from ocr_model.inference.pages import Page
 from ocr_model.inference.reader_config import CompactReaderConfig, PageReaderConfig
@@ -93,8 +94,8 @@ class UnitReader:
         address = clean(f"{item.uri}/{item.member}").removesuffix("/")
         stem = address.removeprefix(clean(self._folder)).lstrip("/")
         for output in self._config.outputs:
-            pictures = (image.pixels for image in self._open(content))
-            yield from output_files(output, stem, pages, pictures if output.needs_pictures else ())
+            pictures = open_pictures(content, pages, self._config.reader.documents)
+            yield from output_files(output, stem, pages, pictures)
 
 
 def model_id(config: BatchConfig) -> str:

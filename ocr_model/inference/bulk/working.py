@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from ocr_model.errors import OCRError
 from ocr_model.inference.bulk.config import BatchConfig
 from ocr_model.inference.bulk.fetching import Content
-from ocr_model.inference.bulk.isolation import alarm, read_apart
+from ocr_model.inference.bulk.isolation import read_apart
 from ocr_model.inference.bulk.ledger import Counts, Ledger
 from ocr_model.inference.bulk.places import open_place
 from ocr_model.inference.bulk.plan import Unit
 from ocr_model.inference.bulk.rows import ItemReader, Reading, Row, rows_table
+from ocr_model.inference.mortality import alarm
 
 logger = logging.getLogger(__name__)
 

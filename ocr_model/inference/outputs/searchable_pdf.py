@@ -27,7 +27,7 @@ from ocr_model.image import Pixels
 from ocr_model.inference.outputs.places import check_size
 from ocr_model.inference.outputs.xml_text import allowed
 from ocr_model.inference.pages import Page, Word
-from ocr_model.inference.pdf_pages import PDFIUM_LOCK
+from ocr_model.inference.pdf_drawing import PDFIUM_LOCK
 
 _POINTS_PER_INCH = 72
 _MOST_POINTS = 14_400  # of a page's side (PDF 1.7, annex C)
