@@ -19,13 +19,17 @@ from serve.protocol import BatchAnswer, BatchBody
 Picture = Callable[..., bytes]
 ALLOWED = BatchesConfig(inputs=("s3://scans/",), outputs=("s3://texts/",))
 RAY_WITH_JOBS = """
-import sys, ray
-started = ray.init(
-    address="local", num_cpus=2, object_store_memory=200_000_000, include_dashboard=True,
-    dashboard_port=0, log_to_driver=False, logging_level="ERROR",
-)
-print(f"http://{started.dashboard_url}", flush=True)
+import sys
+from ray.cluster_utils import Cluster
+settings = {
+    "num_cpus": 2, "object_store_memory": 200_000_000, "include_dashboard": True,
+    "dashboard_port": 0,
+    "dashboard_agent_listen_port": 0,  # another Ray's agent may have the usual one
+}
+cluster = Cluster(initialize_head=True, head_node_args=settings)
+print(f"http://{cluster.webui_url}", flush=True)
 sys.stdin.read()
+cluster.shutdown()
 """
 
 
