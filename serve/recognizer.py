@@ -162,7 +162,7 @@ class WordReader:
         geometry = key.recognizer.info.geometry
         columns = [content_columns(p.shape[0], p.shape[1], geometry) for p in pixels]
         padded = sum(-(-width // _WIDTH_STEP) * _WIDTH_STEP for width in columns)
-        cost = padded / (self._config.batch_words * geometry.width)
+        cost = padded / (self._config.turn_words * geometry.width)
         return await asyncio.wrap_future(self._batcher.submit(pixels, cost=cost, key=key))
 
     def _compute(self, key: Hashable, images: list[Pixels]) -> list[Reading]:
