@@ -136,7 +136,7 @@ def _service(config: LoadConfig) -> Iterator[tuple[str, str]]:
         RAY_USAGE_STATS_ENABLED="0",
         RAY_ENABLE_UV_RUN_RUNTIME_ENV="0",
         RAY_metrics_report_interval_ms="1000",
-        OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", str(os.cpu_count())),
+        OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"),  # as Ray does; two would wait
     )
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     port = _free_port()
