@@ -106,7 +106,7 @@ def draw_page(
     return Shape(*size, used, limit), bitmap.buffer
 
 
-def _check_pictures(page: Any, max_pixels: int) -> None:  # noqa: ANN401  # as above
+def _check_pictures(page: Any, max_pixels: int) -> None:  # noqa: ANN401  # pypdfium2 has no types
     """Refuse what PDFium would unpack as a whole, before it does; it asks no one about memory."""
     for picture in page.get_objects(filter=[pdfium_raw.FPDF_PAGEOBJ_IMAGE]):
         width, height = picture.get_px_size()

@@ -47,7 +47,8 @@ def recase_file(config: RecaseConfig) -> Counter[str]:
     table = _read(config.input)
     recognizer, counts = Recognizer.load(config.model), Counter[str]()
     if {"image", "label"} <= set(table.column_names):
-        column, recased = "label", _recased_words(recognizer, table.to_pylist(), counts)
+        images, labels = table["image"].to_pylist(), table["label"].to_pylist()
+        column, recased = "label", _counted(recognizer, images, labels, counts)
     elif {"image", "regions"} <= set(table.column_names):
         rows = table.to_pylist()
         column, recased = "regions", [_recased_page(recognizer, row, counts) for row in rows]
@@ -93,35 +94,31 @@ def _likeliest(recognizer: Recognizer, image: ImageInput, label: str) -> str:
     return text if text.casefold() == label.casefold() else label
 
 
-def _recased_words(
-    recognizer: Recognizer, rows: list[dict[str, Any]], counts: Counter[str]
-) -> list[str]:
-    labels = [row["label"] for row in rows]
-    recased = recase(recognizer, [row["image"] for row in rows], labels)
-    _count(labels, recased, counts)
-    return recased
-
-
 def _recased_page(recognizer: Recognizer, row: dict[str, Any], counts: Counter[str]) -> str:
     regions = json.loads(row["regions"])
     cased = [region for region in regions if is_readable(region["text"])]
-    labels = [region["text"] for region in cased]
     quads = np.array([region["polygon"] for region in cased], np.float32).reshape(-1, 4, 2)
     try:
         crops = rectify(decode_image(row["image"]), quads, recognizer.info.geometry)
     except ImageError:
         return str(row["regions"])  # training counts it as unreadable
-    recased = recase(recognizer, crops, labels)
-    _count(labels, recased, counts)
+    recased = _counted(recognizer, crops, [region["text"] for region in cased], counts)
     for region, text in zip(cased, recased, strict=True):
         region["text"] = text
     return json.dumps(regions)
 
 
-def _count(labels: list[str], recased: list[str], counts: Counter[str]) -> None:
+def _counted(
+    recognizer: Recognizer,
+    images: Sequence[ImageInput],
+    labels: Sequence[str],
+    counts: Counter[str],
+) -> list[str]:
+    recased = recase(recognizer, images, labels)
     for before, after in zip(labels, recased, strict=True):
         kind = "kept" if before == after else "changed"
         counts[kind if _has_case(before) else "without case"] += 1
+    return recased
 
 
 def _has_case(text: str) -> bool:

@@ -49,10 +49,8 @@ def _best_in_order(
     widths = stretches[:, 1] - stretches[:, 0]
     distances = np.abs(stretches.mean(axis=1)[:, None] - expected)
     worth = widths[:, None] - _PULL * distances
-    best, chosen = (
-        np.zeros(len(stretches) + 1),
-        list[list[int]]([[] for _ in range(len(worth) + 1)]),
-    )
+    best = np.zeros(len(stretches) + 1)
+    chosen = list[list[int]]([[] for _ in best])
     for space in range(len(expected)):  # best[n]: of the spaces so far, in the first n stretches
         sums = np.full(len(best), -np.inf)
         ways = list[list[int]]([[] for _ in best])

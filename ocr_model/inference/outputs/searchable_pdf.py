@@ -104,8 +104,8 @@ def _jpeg(page: Page, pixels: Pixels, quality: int) -> bytes:
 
 
 def _add_page(
-    document: Any,  # noqa: ANN401  # as above
-    font: Any,  # noqa: ANN401  # as above
+    document: Any,  # noqa: ANN401  # pypdfium2 has no types
+    font: Any,  # noqa: ANN401  # pypdfium2 has no types
     page: Page,
     jpeg: bytes | None,
     codes: dict[str, int],
@@ -131,9 +131,9 @@ def _add_page(
 
 
 def _add_text(
-    document: Any,  # noqa: ANN401  # as above
-    sheet: Any,  # noqa: ANN401  # as above
-    font: Any,  # noqa: ANN401  # as above
+    document: Any,  # noqa: ANN401  # pypdfium2 has no types
+    sheet: Any,  # noqa: ANN401  # pypdfium2 has no types
+    font: Any,  # noqa: ANN401  # pypdfium2 has no types
     codes: list[int],
     matrix: tuple[float, ...],
 ) -> None:
@@ -177,7 +177,7 @@ def _laid_out(text: str) -> str:
     return text[::-1] if directions & _RIGHT_TO_LEFT and "L" not in directions else text
 
 
-def _load_font(document: Any, chars: list[str]) -> Any:  # noqa: ANN401  # as above
+def _load_font(document: Any, chars: list[str]) -> Any:  # noqa: ANN401  # pypdfium2 has no types
     file, table = _box_font(), _unicode_table(chars).encode()
     glyphs = b"\0\0" + b"\0\1" * len(chars)  # of each code
     font = pdfium_raw.FPDFText_LoadCidType2Font(
