@@ -120,9 +120,9 @@ class _Step(nn.Module):
                 torch.cat([past[2 * i + 1], value], dim=2),
             )
             longer += own
-            hidden = hidden + layer.self_attention(normed, own)[0]
+            hidden = hidden + layer.self_attention(normed, own)
             image: KeyValue = (memory[2 * i], memory[2 * i + 1])
-            attended = layer.cross_attention(layer.cross_norm(hidden), image, mask=is_visible)[0]
+            attended = layer.cross_attention(layer.cross_norm(hidden), image, mask=is_visible)
             hidden = hidden + attended
             hidden = hidden + layer.feed_forward(hidden)
         logits: Tensor = decoder.classifier(decoder.norm(hidden))

@@ -30,7 +30,7 @@ from ocr_model.inference.documents import (
     PageImage,
     open_pages,
 )
-from ocr_model.inference.drafts import Draft
+from ocr_model.inference.drafts import Draft, is_surely_right
 from ocr_model.inference.options import UPRIGHT, ReadOptions
 from ocr_model.inference.pages import Page
 from ocr_model.inference.reader_config import AS_USUAL, IN_THE_BOX, PageReaderConfig, ReadingConfig
@@ -164,13 +164,24 @@ class PageReader:
         began = time.monotonic()
         may_be_turned = self.config.orientation == "any"
         probes = [draft.level(self._cut, may_be_turned=may_be_turned) for draft in drafts]
-        crops = [crop for turns in probes for turned in turns.values() for crop in turned]
-        readings = iter(self.recognizer.read(crops, UPRIGHT))
-        for draft, turns in zip(drafts, probes, strict=True):
-            draft.turn_upright(
-                {turn: list(islice(readings, len(turned))) for turn, turned in turns.items()}
-            )
+        readings = self._read_probes([dict(islice(turns.items(), 1)) for turns in probes])
+        others = [
+            {} if is_surely_right(read) else {t: c for t, c in turns.items() if t not in read}
+            for turns, read in zip(probes, readings, strict=True)
+        ]
+        for draft, likeliest, more in zip(drafts, readings, self._read_probes(others), strict=True):
+            draft.turn_upright(likeliest | more)
             draft.seconds["orient"] = (time.monotonic() - began) / len(drafts)
+
+    def _read_probes(
+        self, probes: list[dict[int, list[Crop]]]
+    ) -> list[dict[int, list[Prediction]]]:
+        crops = [crop for turns in probes for turned in turns.values() for crop in turned]
+        readings = iter(self.recognizer.read(crops, UPRIGHT) if crops else ())
+        return [
+            {turn: list(islice(readings, len(turned))) for turn, turned in turns.items()}
+            for turns in probes
+        ]
 
     def _read_words(self, drafts: list[Draft], deadline: float | None) -> None:
         """Read the words of all pages together; of several turns, the surest reading counts."""

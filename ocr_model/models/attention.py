@@ -1,7 +1,6 @@
 """Attention with shared key/value heads, sinusoidal positions, and the Transformer decoder."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,14 +12,6 @@ from ocr_model.errors import ConfigError
 
 KeyValue = tuple[
     Float[Tensor, "batch kv_heads time head_size"], Float[Tensor, "batch kv_heads time head_size"]
-]
-MemoryKeyValue = tuple[
-    Float[Tensor, "batch kv_heads tokens head_size"],
-    Float[Tensor, "batch kv_heads tokens head_size"],
-]
-PrefixKeyValue = tuple[
-    Float[Tensor, "batch kv_heads most_steps head_size"],
-    Float[Tensor, "batch kv_heads most_steps head_size"],
 ]
 
 
@@ -76,12 +67,8 @@ class Attention(nn.Module):
         *,
         mask: Bool[Tensor, "batch 1 1 time"] | None = None,
         is_causal: bool = False,
-        with_weights: bool = False,
-    ) -> tuple[Float[Tensor, "batch steps hidden"], Float[Tensor, "batch heads steps time"] | None]:
-        """Attend from `inputs` to keys and values; `mask` is True where attention is allowed.
-
-        The weights are computed only when asked for; the fused kernel does not give them.
-        """
+    ) -> Float[Tensor, "batch steps hidden"]:
+        """Attend from `inputs` to keys and values; `mask` is True where attention is allowed."""
         batch, steps, hidden = inputs.shape
         shares = self.num_heads // self.num_kv_heads
         query = self.query(inputs).view(batch, steps, self.num_kv_heads, shares, self.head_size)
@@ -94,43 +81,18 @@ class Attention(nn.Module):
             key, value = (part.repeat_interleave(shares, dim=1) for part in key_value)
         else:
             query = query.flatten(2, 3)
-        weights = None
-        if with_weights:
-            scores = query @ key.transpose(-1, -2) / math.sqrt(self.head_size)
-            if mask is not None:
-                scores = scores.masked_fill(~mask, float("-inf"))
-            weights = scores.float().softmax(dim=-1)  # in bf16 they would miss a sum of 1 by 0.003
-            attended = weights.to(value.dtype) @ value
-            weights = weights.view(batch, self.num_heads, steps, -1)
-        else:
-            attended = F.scaled_dot_product_attention(
-                query,
-                key,
-                value,
-                attn_mask=mask,
-                dropout_p=self.dropout if self.training else 0.0,
-                is_causal=is_causal,
-            )
+        attended = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=is_causal,
+        )
         heads = attended.reshape(batch, self.num_heads, steps, self.head_size)
-        return self.output(heads.transpose(1, 2).reshape(batch, steps, hidden)), weights
-
-
-@dataclass
-class DecoderCache:
-    """What a decoding step need not compute again; row by row of the batch."""
-
-    memory: list[MemoryKeyValue]
-    """Keys and values of the image, one pair per layer."""
-    memory_mask: Bool[Tensor, "batch 1 1 tokens"]
-    """True where a token may be attended to."""
-    past: list[PrefixKeyValue]
-    """Room for keys and values of all characters, one pair per layer; none for whole prefixes."""
-
-    def select(self, rows: Int[Tensor, " kept"]) -> None:
-        """Keep these rows, in this order; one may come several times."""
-        self.memory = [(key[rows], value[rows]) for key, value in self.memory]
-        self.past = [(key[rows], value[rows]) for key, value in self.past]
-        self.memory_mask = self.memory_mask[rows]
+        attended = heads.transpose(1, 2).reshape(batch, steps, hidden)
+        output: Tensor = self.output(attended)
+        return output
 
 
 class DecoderLayer(nn.Module):
@@ -156,39 +118,25 @@ class DecoderLayer(nn.Module):
     def forward(
         self,
         inputs: Float[Tensor, "batch steps hidden"],
-        memory: MemoryKeyValue,
+        memory: Float[Tensor, "batch tokens hidden"],
         memory_mask: Bool[Tensor, "batch 1 1 tokens"],
-        *,
-        past: PrefixKeyValue | None = None,
-        position: int = 0,
-        with_weights: bool = False,
-    ) -> tuple[
-        Float[Tensor, "batch steps hidden"], Float[Tensor, "batch heads steps tokens"] | None
-    ]:
-        """Return the output, and the weights over the image.
-
-        Without `past`, `inputs` is a whole prefix and is masked causally; with it, the one new step
-        at `position`, whose keys and values are written there.
-        """
+    ) -> Float[Tensor, "batch steps hidden"]:
+        """Take whole prefixes, each step of which sees those before it; the mask is of tokens."""
         normed = self.self_norm(inputs)
-        key, value = self.self_attention.project(normed)
-        if past is not None:
-            keys, values = past
-            keys[:, :, position : position + 1] = key
-            values[:, :, position : position + 1] = value
-            key, value = keys[:, :, : position + 1], values[:, :, : position + 1]
-        attended, _ = self.self_attention(normed, (key, value), is_causal=past is None)
+        own = self.self_attention.project(normed)
+        inputs = inputs + self.dropout(self.self_attention(normed, own, is_causal=True))
+        image = self.cross_attention.project(memory)
+        attended = self.cross_attention(self.cross_norm(inputs), image, mask=memory_mask)
         inputs = inputs + self.dropout(attended)
-        attended, weights = self.cross_attention(
-            self.cross_norm(inputs), memory, mask=memory_mask, with_weights=with_weights
-        )
-        inputs = inputs + self.dropout(attended)
-        inputs = inputs + self.dropout(self.feed_forward(inputs))
-        return inputs, weights
+        output: Tensor = inputs + self.dropout(self.feed_forward(inputs))
+        return output
 
 
 class TransformerDecoder(nn.Module):
-    """Character embedding, sinusoidal positions, pre-norm layers, a classifier."""
+    """Character embedding, sinusoidal positions, pre-norm layers, a classifier.
+
+    For training, and whatever else has whole texts; `CachedWriter` reads with its weights.
+    """
 
     positions: Tensor
 
@@ -222,70 +170,17 @@ class TransformerDecoder(nn.Module):
         """Longest prefix, `<SOS>` included."""
         return self.positions.shape[0]
 
-    def start(
-        self,
-        memory: Float[Tensor, "batch tokens hidden"],
-        is_padding: Bool[Tensor, "batch tokens"],
-        *,
-        num_steps: int = 0,
-    ) -> DecoderCache:
-        """Project the image once, for all steps and layers.
-
-        `num_steps` is the number of characters that will be fed one by one; 0: whole prefixes.
-        """
-        layers = [self._layer(i) for i in range(len(self.layers))]
-        attention = layers[0].self_attention
-        shape = (len(memory), attention.num_kv_heads, num_steps, attention.head_size)
-        projected = [layer.cross_attention.project(memory) for layer in layers]
-        if num_steps:  # each step reads them again
-            projected = [(key.contiguous(), value.contiguous()) for key, value in projected]
-        return DecoderCache(
-            memory=projected,
-            memory_mask=~is_padding[:, None, None, :],
-            past=[
-                (projected[0][0].new_empty(shape), projected[0][0].new_empty(shape))
-                for _ in layers
-                if num_steps
-            ],
-        )
-
     def forward(
         self,
         class_ids: Int[Tensor, "batch steps"],
-        cache: DecoderCache,
-        *,
-        position: int = 0,
-        with_weights: bool = False,
-    ) -> tuple[
-        Float[Tensor, "batch steps classes"],
-        Float[Tensor, "batch layers heads steps tokens"] | None,
-    ]:
-        """Return the logits of the next character after each of `class_ids`.
-
-        Args:
-            class_ids: A whole prefix, or, where the cache has room for them, the newest character.
-            cache: Of `start`.
-            position: Number of characters before `class_ids`, all in the cache.
-            with_weights: Also return the cross-attention weights.
-        """
-        steps = class_ids.shape[1]
-        codes = self.positions[position : position + steps]
+        memory: Float[Tensor, "batch tokens hidden"],
+        is_padding: Bool[Tensor, "batch tokens"],
+    ) -> Float[Tensor, "batch steps classes"]:
+        """Return the logits of the next character after each of `class_ids`, of whole prefixes."""
+        codes = self.positions[: class_ids.shape[1]]
         hidden = self.dropout(self.embedding(class_ids) * self.scale + codes)
-        collected = []
-        for i in range(len(self.layers)):
-            hidden, weights = self._layer(i)(
-                hidden,
-                cache.memory[i],
-                cache.memory_mask,
-                past=cache.past[i] if cache.past else None,
-                position=position,
-                with_weights=with_weights,
-            )
-            collected.append(weights)
-        stacked = torch.stack(collected, dim=1) if with_weights else None
-        return self.classifier(self.norm(hidden)), stacked
-
-    def _layer(self, index: int) -> DecoderLayer:
-        layer = self.layers[index]
-        assert isinstance(layer, DecoderLayer)
-        return layer
+        memory_mask = ~is_padding[:, None, None, :]
+        for layer in self.layers:
+            hidden = layer(hidden, memory, memory_mask)
+        logits: Tensor = self.classifier(self.norm(hidden))
+        return logits

@@ -1,6 +1,5 @@
 """The main family: a ResNet encoder, a Transformer decoder, and a CTC head beside it."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -22,7 +21,7 @@ from ocr_model.decoding.options import GREEDY, DecodeOptions
 from ocr_model.decoding.readings import Readings
 from ocr_model.decoding.search import read_columns, write
 from ocr_model.image import ImageGeometry
-from ocr_model.models.attention import DecoderCache, TransformerDecoder, sinusoidal_positions_2d
+from ocr_model.models.attention import TransformerDecoder, sinusoidal_positions_2d
 from ocr_model.models.backbones import (
     ResNetBackbone,
     ResNetName,
@@ -40,6 +39,7 @@ from ocr_model.models.interface import (
     RecognizerModel,
     Targets,
 )
+from ocr_model.models.writing import CachedWriter
 
 
 class ResNetTransformerConfig(NamedModelConfig):
@@ -206,12 +206,10 @@ class ResNetTransformer(RecognizerModel):
         """Return what CTC reads; padding holds nothing but blanks."""
         return blank_out(self._columns(features), self._is_empty_column(features))
 
-    def start_writing(self, features: Features, *, with_attention: bool = False) -> "CachedWriter":
+    def start_writing(self, features: Features, *, with_attention: bool = False) -> CachedWriter:
         """Return the decoder, ready for the first step."""
-        decoder = self._require_decoder()
-        memory = self._memory(features)
-        cache = decoder.start(memory, features.is_padding, num_steps=decoder.max_steps)
-        return CachedWriter(decoder, cache, with_attention)
+        decoder, memory = self._require_decoder(), self._memory(features)
+        return CachedWriter(decoder, memory, features.is_padding, with_attention=with_attention)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Return the ResNet's parameters."""
@@ -231,10 +229,10 @@ class ResNetTransformer(RecognizerModel):
         expected.scatter_(1, targets.num_chars[:, None], EOS)
         if sampling_mask is not None:
             with torch.no_grad():
-                logits, _ = decoder(inputs, decoder.start(memory, features.is_padding))
+                logits = decoder(inputs, memory, features.is_padding)
                 predicted = torch.cat([start, logits[:, :-1].argmax(-1)], dim=1)
             inputs = torch.where(sampling_mask & (inputs != PAD), predicted, inputs)
-        logits, _ = decoder(inputs, decoder.start(memory, features.is_padding))
+        logits = decoder(inputs, memory, features.is_padding)
         return logits.float(), expected
 
     def _memory(self, features: Features) -> Float[Tensor, "batch tokens hidden"]:
@@ -259,28 +257,6 @@ class ResNetTransformer(RecognizerModel):
         if self.decoder is None:
             raise ValueError("this model was built without a decoder (decoder_weight is 0)")
         return self.decoder
-
-
-@dataclass
-class CachedWriter:
-    """Writes with what earlier steps have computed."""
-
-    decoder: TransformerDecoder
-    cache: DecoderCache
-    with_attention: bool
-
-    def step(
-        self, newest: Int[Tensor, "rows 1"], position: int
-    ) -> tuple[Float[Tensor, "rows classes"], Float[Tensor, "rows layers heads tokens"] | None]:
-        """Take the newest characters in."""
-        logits, weights = self.decoder(
-            newest, self.cache, position=position, with_weights=self.with_attention
-        )
-        return logits[:, 0], None if weights is None else weights[:, :, :, 0]
-
-    def select(self, rows: Int[Tensor, " kept"]) -> None:
-        """Go on with these rows only."""
-        self.cache.select(rows)
 
 
 def _token_mean(

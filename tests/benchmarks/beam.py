@@ -29,11 +29,8 @@ from ocr_model.decoding.readings import Readings
 from ocr_model.image import ImageGeometry
 from ocr_model.models import build_model
 from ocr_model.models.interface import Features
-from ocr_model.models.resnet_transformer import (
-    CachedWriter,
-    ResNetTransformer,
-    ResNetTransformerConfig,
-)
+from ocr_model.models.resnet_transformer import ResNetTransformer, ResNetTransformerConfig
+from ocr_model.models.writing import CachedWriter
 
 _CHARSET = Charset("".join(map(chr, range(33, 127))))
 _LONGEST = 12

@@ -23,11 +23,8 @@ from ocr_model.decoding.autoregressive import decode_greedily
 from ocr_model.image import ImageGeometry
 from ocr_model.models import build_model
 from ocr_model.models.interface import Features
-from ocr_model.models.resnet_transformer import (
-    CachedWriter,
-    ResNetTransformer,
-    ResNetTransformerConfig,
-)
+from ocr_model.models.resnet_transformer import ResNetTransformer, ResNetTransformerConfig
+from ocr_model.models.writing import CachedWriter
 
 _CERTAIN = 1000.0
 _UNWRITABLE = [PAD, UNK, SOS, BLANK]
@@ -114,7 +111,7 @@ def _read_plainly(model: ResNetTransformer, features: Features, lengths: Tensor)
     assert decoder is not None
     prefix = torch.full((len(lengths), 1), SOS, device=memory.device)
     for position in range(model.config.max_chars):
-        logits, _ = decoder(prefix, decoder.start(memory, features.is_padding))
+        logits = decoder(prefix, memory, features.is_padding)
         newest = logits[:, -1]
         newest[lengths == position, EOS] += _CERTAIN
         newest[:, _UNWRITABLE] = -_CERTAIN

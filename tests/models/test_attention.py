@@ -8,7 +8,7 @@ from ocr_model.charset import BLANK, EOS, PAD, SOS, UNK
 from ocr_model.decoding.autoregressive import Writer, decode_greedily
 from ocr_model.errors import ConfigError
 from ocr_model.models.attention import Attention, TransformerDecoder, sinusoidal_positions_2d
-from ocr_model.models.resnet_transformer import CachedWriter
+from ocr_model.models.writing import CachedWriter
 
 HIDDEN, HEADS, CLASSES, TOKENS = 32, 4, 17, 11
 
@@ -58,28 +58,27 @@ def test_attention_equals_torchs_with_shared_heads_written_out(num_kv_heads: int
     attention = Attention(HIDDEN, HEADS, num_kv_heads, 0.0).eval()
     inputs = torch.randn(3, 5, HIDDEN)
     memory, is_padding = draw_memory()
-    expected, expected_weights = copy_to_torch(attention)(
-        inputs, memory, memory, key_padding_mask=is_padding, average_attn_weights=False
-    )
-    found, weights = attention(
-        inputs, attention.project(memory), mask=~is_padding[:, None, None, :], with_weights=True
-    )
-    assert torch.allclose(found, expected, atol=1e-5)
-    assert torch.allclose(weights, expected_weights, atol=1e-6)
-
-
-def test_the_fused_kernel_and_the_weights_path_agree() -> None:
-    torch.manual_seed(0)
-    attention = Attention(HIDDEN, HEADS, 2, 0.0).eval()
-    inputs = torch.randn(3, 5, HIDDEN)
-    memory, is_padding = draw_memory()
+    expected, _ = copy_to_torch(attention)(inputs, memory, memory, key_padding_mask=is_padding)
     mask = ~is_padding[:, None, None, :]
-    fused, none = attention(inputs, attention.project(memory), mask=mask)
-    explicit, weights = attention(inputs, attention.project(memory), mask=mask, with_weights=True)
+    found = attention(inputs, attention.project(memory), mask=mask)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_kv_heads", [4, 2, 1])
+def test_the_fused_kernel_and_the_weights_path_agree(num_kv_heads: int) -> None:
+    decoder = build_decoder(num_kv_heads)
+    memory, is_padding = draw_memory()
+    newest = torch.tensor([[5], [6], [7]])
+    with torch.no_grad():
+        fused, none = CachedWriter(decoder, memory, is_padding).step(newest, 0)
+        writer = CachedWriter(decoder, memory, is_padding, with_attention=True)
+        explicit, weights = writer.step(newest, 0)
     assert none is None
-    assert torch.allclose(fused, explicit, atol=1e-6)
-    assert torch.allclose(weights.sum(-1), torch.ones(3, HEADS, 5))
-    assert not weights.masked_select(~mask).any()
+    assert weights is not None
+    assert torch.allclose(fused, explicit, atol=1e-5)
+    assert weights.shape == (3, 2, HEADS, TOKENS)
+    assert torch.allclose(weights.sum(-1), torch.ones(3, 2, HEADS))
+    assert not weights.movedim(-1, 1)[is_padding].any()
 
 
 @pytest.mark.parametrize(("num_heads", "num_kv_heads"), [(5, 5), (4, 3), (4, 8)])
@@ -94,22 +93,10 @@ def test_later_characters_do_not_change_earlier_logits() -> None:
     changed = class_ids.clone()
     changed[:, 5:] = (changed[:, 5:] - 5 + 1) % (CLASSES - 5) + 5
     with torch.no_grad():
-        before, _ = decoder(class_ids, decoder.start(*draw_memory()))
-        after, _ = decoder(changed, decoder.start(*draw_memory()))
+        before = decoder(class_ids, *draw_memory())
+        after = decoder(changed, *draw_memory())
     assert torch.equal(before[:, :5], after[:, :5])
     assert not torch.allclose(before[:, 5:], after[:, 5:])
-
-
-def test_cross_attention_weights_sum_to_one_over_what_is_picture() -> None:
-    decoder = build_decoder()
-    memory, is_padding = draw_memory()
-    class_ids = torch.full((3, 4), SOS)
-    with torch.no_grad():
-        _, weights = decoder(class_ids, decoder.start(memory, is_padding), with_weights=True)
-    assert weights is not None
-    assert weights.shape == (3, 2, HEADS, 4, TOKENS)
-    assert torch.allclose(weights.sum(-1), torch.ones(3, 2, HEADS, 4))
-    assert not weights.movedim(-1, 1)[is_padding].any()
 
 
 @dataclass
@@ -126,8 +113,7 @@ class PlainWriter:
         self.prefix = torch.cat([self.prefix, newest], dim=1)
         assert self.prefix.shape[1] == position + 1
         self.num_rows.append(len(newest))
-        logits, _ = self.decoder(self.prefix, self.decoder.start(self.memory, self.is_padding))
-        return logits[:, -1], None
+        return self.decoder(self.prefix, self.memory, self.is_padding)[:, -1], None
 
     def select(self, rows: Tensor) -> None:
         self.memory, self.is_padding = self.memory[rows], self.is_padding[rows]
@@ -159,17 +145,17 @@ def test_decoding_with_the_cache_equals_decoding_the_whole_prefix_anew(
     batch, decoder = 24, build_decoder(num_kv_heads)
     memory = torch.randn(batch, TOKENS, HIDDEN, generator=torch.Generator().manual_seed(1))
     is_padding = torch.arange(TOKENS) >= 1 + torch.arange(batch)[:, None] % TOKENS
-    cache = decoder.start(memory, is_padding, num_steps=10)
+    writer = CachedWriter(decoder, memory, is_padding, with_attention=with_attention)
     plain = PlainWriter(decoder, memory, is_padding, torch.zeros(batch, 0, dtype=torch.long))
     with torch.no_grad():
         cached, anew = (
             decode_greedily(
-                Ending(writer, torch.arange(batch) % 8),
+                Ending(each, torch.arange(batch) % 8),
                 batch_size=batch,
                 max_chars=9,
                 device=memory.device,
             )
-            for writer in (CachedWriter(decoder, cache, with_attention), plain)
+            for each in (writer, plain)
         )
     assert (cached.num_chars <= torch.arange(batch) % 8).all()
     assert len(cached.class_ids.unique()) > 3

@@ -1,14 +1,14 @@
 import io
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from ocr_model.charset import BLANK, EOS, Charset
-from ocr_model.image import ImageGeometry
+from ocr_model.decoding.readings import to_predictions
+from ocr_model.image import ImageGeometry, fit_image
 from ocr_model.models import ModelConfig, build_model
 from ocr_model.models.attention_maps import AttentionMaps, read_with_attention
 from ocr_model.models.crnn import CRNNConfig
@@ -97,19 +97,15 @@ def test_a_place_of_the_map_lies_over_the_same_place_of_the_image() -> None:
 def test_maps_are_those_of_the_text_that_is_read_without_them() -> None:
     model = _model(TRANSFORMER, GEOMETRIES["stretch"])
     maps = read_with_attention(model, CHARSET, ImageGeometry(), IMAGE, max_chars=10)
-    calls: list[Any] = []
-    forward = model.decoder.forward  # type: ignore[union-attr]  # a decoder is built by default
-
-    def spy(*arguments: Tensor, **settings: Any) -> Any:  # noqa: ANN401  # as forward takes them
-        calls.append(settings["with_weights"])
-        return forward(*arguments, **settings)
-
-    model.decoder.forward = spy  # type: ignore[union-attr]  # the same
-    fitted = torch.from_numpy(np.zeros((1, 32, 128, 3), np.uint8))
-    model.decode(model.encode(fitted, torch.tensor([128])), max_chars=4)
-    assert calls
-    assert not any(calls)
-    assert maps.prediction.text
+    pixels, width = fit_image(IMAGE, ImageGeometry())
+    with torch.inference_mode():
+        features = model.encode(torch.from_numpy(pixels[None]), torch.tensor([width]))
+        readings = model.decode(features, max_chars=10)
+    (prediction,) = to_predictions(readings, CHARSET)
+    assert readings.attention is None
+    assert prediction.text == maps.prediction.text
+    assert prediction.text
+    assert prediction.confidence == pytest.approx(maps.prediction.confidence, rel=1e-4)
 
 
 def test_an_empty_reading_has_no_map_and_is_drawn() -> None:

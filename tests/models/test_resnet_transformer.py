@@ -47,12 +47,12 @@ def test_sampling_everything_feeds_the_models_own_predictions(
     memory = features.tokens + model.memory_positions
     truth = torch.tensor([[SOS, 5, 6, 7, 8], [SOS, 9, 10, PAD, PAD]])
     expected = torch.tensor([[5, 6, 7, 8, EOS], [9, 10, EOS, PAD, PAD]])
-    first, _ = model.decoder(truth, model.decoder.start(memory, features.is_padding))
+    first = model.decoder(truth, memory, features.is_padding)
     fed = truth.clone()
     for row, length in enumerate([4, 2]):
         for step in range(1, length + 1):
             fed[row, step] = first[row, step - 1].argmax()
-    second, _ = model.decoder(fed, model.decoder.start(memory, features.is_padding))
+    second = model.decoder(fed, memory, features.is_padding)
     log_probs = second.log_softmax(-1).gather(2, expected[..., None])[..., 0]
     by_hand = torch.stack([-log_probs[0].mean(), -log_probs[1, :3].mean()])
     assert torch.allclose(sampled, by_hand, atol=1e-5)
