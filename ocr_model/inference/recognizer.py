@@ -53,7 +53,8 @@ class Recognizer:
     ) -> None:
         """Put a bundle's model on `device`, or take what runs one.
 
-        `precision` is that of the network: `auto` is bf16 where the device computes in it, else
+        `precision` is that of the network (on a CPU, steps of a decoder are in fp32 whatever it
+        is): `auto` is bf16 where the device computes in it, else
         fp16 on a GPU, and fp32 on a CPU.
 
         Raises:

@@ -1,17 +1,17 @@
-"""What the service bears: closed loops of clients in a process of their own, against one process.
+"""What the service bears: clients in a process of their own, against the reader in one process.
 
-    uv run tests/benchmarks/serve_load.py --set clients=[1,8,64] words_per_request=8
+    uv run --with rapidocr-onnxruntime tests/benchmarks/serve_load.py --set words_per_request=8
 
 Starts the application on a free port, and prints a line of JSON for each measurement: the reader in
-one process with ideal batches, then the service at each number of clients, then Tesseract behind a
-minimal FastAPI app where its program is installed. `share` is the service's words by the reader's.
+one process with ideal batches; the service with each number of clients, of which each waits for its
+answer; the service with requests that come by chance, at shares of the most that it answered; then
+each of `others` behind a minimal FastAPI app. `share` is the service's words by the reader's,
+`of_service_time` a p99 by the median answer to a lone client.
 """
 
 import asyncio
 import json
-import multiprocessing
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 import ray
 import uvicorn
 from fastapi import FastAPI, Request
+from load_loops import closed_loop, open_loop
 from pydantic import PositiveFloat, PositiveInt
 from ray import serve
 
@@ -51,6 +52,8 @@ class LoadConfig(Config):
     verb: Literal["recognize", "ocr"] = "recognize"
     clients: tuple[PositiveInt, ...] = (1, 8, 64)
     """Each sends its next request when it has its answer."""
+    arrivals: tuple[PositiveFloat, ...] = (0.7, 2.0)
+    """Requests that come by chance, as shares of the most that were answered."""
     seconds: PositiveFloat = 10.0
     """Of each measurement."""
     words_per_request: PositiveInt = 1
@@ -62,28 +65,37 @@ class LoadConfig(Config):
     batch_words: PositiveInt = 8
     replicas: PositiveInt = 1
     """Of `words`, and of `pages`."""
-    tesseract: bool = True
+    others: tuple[Literal["tesseract", "rapidocr"], ...] = ("tesseract",)
+    """What is measured beside it."""
 
 
 def main(config: LoadConfig) -> None:
-    pictures = _pictures(config)
+    pictures = pictures_of(config)
     alone = _one_process(config, pictures)
     _tell("one process", 0, alone)
-    with _service(config) as (address, metrics_address):
-        requests = _requests(config, pictures, address)
-        _load(address, requests[:4], 1, 2.0)  # the first ones are slow
+    with service(config) as (address, metrics_address):
+        requests = requests_of(config, pictures, address)
+        closed_loop(address, requests[:4], 1, 2.0)  # the first ones are slow
+        results = {}
         for clients in config.clients:
             before = _counters(metrics_address)
-            result = _load(address, requests, clients, config.seconds)
+            result = closed_loop(address, requests, clients, config.seconds)
             time.sleep(2.5)  # metrics are sent every second
             result |= _batch_means(before, _counters(metrics_address))
             result["share"] = result["per_second"] * config.words_per_request / alone["per_second"]
+            results[clients] = result
             _tell("service", clients, result)
-    if config.tesseract and shutil.which("tesseract"):
-        with _tesseract() as address:
-            requests = _requests(config, pictures, address, is_raw=True)
+        most = max(result["per_second"] for result in results.values())
+        for share in config.arrivals:
+            result = open_loop(address, requests, share * most, config.seconds)
+            result["of_service_time"] = result["p99_ms"] / results[min(results)]["p50_ms"]
+            _tell(f"service at {share:g} of its most", 0, result)
+    makers = {"tesseract": _tesseract, "rapidocr": _rapidocr}
+    for other in config.others:
+        with _behind_fastapi(makers[other](config.verb)) as address:
+            requests = requests_of(config, pictures, address, is_raw=True)
             for clients in config.clients:
-                _tell("tesseract", clients, _load(address, requests, clients, config.seconds))
+                _tell(other, clients, closed_loop(address, requests, clients, config.seconds))
 
 
 def _tell(what: str, clients: int, result: dict[str, Any]) -> None:
@@ -91,7 +103,7 @@ def _tell(what: str, clients: int, result: dict[str, Any]) -> None:
     print(json.dumps({"what": what, "clients": clients, **rounded}), flush=True)
 
 
-def _pictures(config: LoadConfig) -> list[bytes]:
+def pictures_of(config: LoadConfig) -> list[bytes]:
     if config.words is not None:
         column = pq.read_table(config.words, columns=["image"])["image"].slice(0, 512).to_pylist()
         return [image if isinstance(image, bytes) else image["bytes"] for image in column]
@@ -130,7 +142,7 @@ def _one_process(config: LoadConfig, pictures: list[bytes]) -> dict[str, Any]:
 
 
 @contextmanager
-def _service(config: LoadConfig) -> Iterator[tuple[str, str]]:
+def service(config: LoadConfig) -> Iterator[tuple[str, str]]:
     os.environ.update(
         RAY_AUTH_MODE="disabled",
         RAY_USAGE_STATS_ENABLED="0",
@@ -180,7 +192,7 @@ def _batch_means(before: Counter[str], after: Counter[str]) -> dict[str, float]:
     }
 
 
-def _requests(
+def requests_of(
     config: LoadConfig, pictures: list[bytes], address: str, *, is_raw: bool = False
 ) -> list[bytes]:
     """Encode requests beforehand: the load must not cost what it measures."""
@@ -199,65 +211,36 @@ def _requests(
     return built
 
 
-def _load(address: str, requests: list[bytes], clients: int, seconds: float) -> dict[str, Any]:
-    """Run a closed loop in another process."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_run_loop, (address, requests, clients, seconds))
+def _tesseract(verb: str) -> Callable[[bytes], str]:
+    command = ["tesseract", "stdin", "stdout", "--psm", "8" if verb == "recognize" else "3"]
+
+    def read(picture: bytes) -> str:
+        done = subprocess.run(command, input=picture, capture_output=True, check=False)
+        return done.stdout.decode()
+
+    return read
 
 
-def _run_loop(address: str, requests: list[bytes], clients: int, seconds: float) -> dict[str, Any]:
-    return asyncio.run(_closed_loop(httpx2.URL(address), requests, clients, seconds))
+def _rapidocr(verb: str) -> Callable[[bytes], str]:
+    from rapidocr_onnxruntime import RapidOCR  # noqa: PLC0415  # only where it is installed
 
+    engine = RapidOCR()
 
-async def _closed_loop(
-    url: httpx2.URL, requests: list[bytes], clients: int, seconds: float
-) -> dict[str, Any]:
-    outcomes: list[tuple[int, float]] = []
-    deadline = time.monotonic() + seconds
+    def read(picture: bytes) -> str:
+        found, _ = engine(picture, use_det=verb == "ocr", use_cls=verb == "ocr")
+        return " ".join(each[-2] for each in found or [])
 
-    async def client(number: int) -> None:
-        reader, writer = await asyncio.open_connection(url.host, url.port)
-        turn = number
-        while time.monotonic() < deadline:
-            began = time.monotonic()
-            writer.write(requests[turn % len(requests)])
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-            await reader.readexactly(int(length))
-            outcomes.append((int(head[9:12]), time.monotonic() - began))
-            turn += clients
-        writer.close()
-
-    began = time.monotonic()
-    await asyncio.gather(*(client(number) for number in range(clients)))
-    return _summary(outcomes, time.monotonic() - began)
-
-
-def _summary(outcomes: list[tuple[int, float]], seconds: float) -> dict[str, Any]:
-    accepted = sorted(latency for status, latency in outcomes if status == 200)
-    quantiles = {
-        f"p{q}_ms": 1000 * accepted[min(len(accepted) - 1, len(accepted) * q // 100)]
-        for q in (50, 99)
-        if accepted
-    }
-    statuses = {str(status): count for status, count in Counter(s for s, _ in outcomes).items()}
-    return {"per_second": len(accepted) / seconds, **quantiles, "statuses": statuses}
+    return read
 
 
 @contextmanager
-def _tesseract() -> Iterator[str]:
+def _behind_fastapi(read: Callable[[bytes], str]) -> Iterator[str]:
     app = FastAPI()
 
     @app.post("/{path:path}")
-    async def read(request: Request, path: str) -> dict[str, str]:
-        mode = "8" if path.endswith("recognize") else "3"
-        picture = await request.body()
-        command = ["tesseract", "stdin", "stdout", "--psm", mode]
-        done = await asyncio.to_thread(
-            subprocess.run, command, input=picture, capture_output=True, check=False
-        )
-        return {"text": done.stdout.decode()}
+    async def answer(request: Request, path: str) -> dict[str, str]:
+        del path
+        return {"text": await asyncio.to_thread(read, await request.body())}
 
     port = _free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
