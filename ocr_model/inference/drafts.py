@@ -8,8 +8,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from ocr_model.decoding.readings import Prediction
+from ocr_model.detection.boxes import FoundWords
 from ocr_model.detection.maps import Quads
 from ocr_model.detection.orientation import (
+    LineSlope,
     Rotation,
     UprightFrame,
     begin_upright,
@@ -47,6 +49,7 @@ class Draft:
     box_confidences: np.ndarray
     frame: UprightFrame
     rotation_confidence: float = 0.0
+    skew_confidence: float = 0.0
     readings: list[Prediction | None] = field(default_factory=list)
     """One per word; None: not read."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -63,9 +66,7 @@ class Draft:
 
     def level(self, cut: Cut, *, may_be_turned: bool) -> dict[int, list[Crop]]:
         """Level the frame, and cut some words out in each turn to be tried, the likeliest first."""
-        slope = measure_slope(self.quads)
-        if slope.confidence >= _SURE_SLOPE:
-            self.frame = replace(self.frame, skew=slope.skew)
+        slope = self._level()
         chosen = self.quads[choose_probes(self.quads)]
         if not may_be_turned or not len(chosen):
             return {}
@@ -85,6 +86,16 @@ class Draft:
             rotation = Rotation(0, 1 - rotation.confidence)
         self.frame = replace(self.frame, rotation=rotation.degrees)
         self.rotation_confidence = rotation.confidence
+
+    def turned_pixels(self) -> Pixels:
+        """Return the image upright."""
+        return np.ascontiguousarray(np.rot90(self.pixels, -self.frame.rotation // 90))
+
+    def find_again(self, words: FoundWords) -> None:
+        """Take the words that were found in `turned_pixels`, where more are than in the image."""
+        self.quads = replace(self.frame, skew=0.0).to_image(words.quads)
+        self.box_confidences = words.confidences
+        self._level()
 
     def compose(self, geometry: ImageGeometry, *, min_confidence: float) -> Page:
         """Return the page, its words in reading order; those that are less sure are left out.
@@ -111,9 +122,17 @@ class Draft:
             rotation=self.frame.rotation,
             rotation_confidence=self.rotation_confidence,
             skew=self.frame.skew,
+            skew_confidence=self.skew_confidence,
             seconds=self.seconds,
             warnings=tuple(self.warnings),
         )
+
+    def _level(self) -> LineSlope:
+        slope = measure_slope(self.quads)
+        self.skew_confidence = slope.confidence
+        is_sure = slope.confidence >= _SURE_SLOPE
+        self.frame = replace(self.frame, skew=slope.skew if is_sure else 0.0)
+        return slope
 
     def _gaps(
         self, quad: Float32[np.ndarray, "4 2"], reading: Prediction, geometry: ImageGeometry

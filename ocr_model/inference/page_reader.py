@@ -15,7 +15,7 @@ from PIL import Image
 
 from ocr_model.bundle import BundleInfo
 from ocr_model.decoding.readings import Prediction, sureness
-from ocr_model.detection.boxes import find_words
+from ocr_model.detection.boxes import FoundWords, find_words
 from ocr_model.detection.maps import AnyPixels, Quads, TextDetector
 from ocr_model.detection.orientation import (
     UprightFrame,
@@ -137,27 +137,30 @@ class PageReader:
         """Find the words of each page."""
         if not images:
             return []
-        pictures = [pixels for _, pixels in images]
+        found, seconds = self._find_words([pixels for _, pixels in images])
+        num_pixels = sum(pixels.size for _, pixels in images)
+        drafts = []
+        for (image, pixels), words in zip(images, found, strict=True):
+            frame = UprightFrame(0, 0.0, *pixels.shape[:2])
+            draft = Draft(image, pixels, words.quads, words.confidences, frame)
+            draft.warnings += image.warnings
+            share = pixels.size / num_pixels
+            draft.seconds = {stage: share * taken for stage, taken in seconds.items()}
+            draft.limit_words(self.config.max_words)
+            drafts.append(draft)
+        return drafts
+
+    def _find_words(self, pictures: list[AnyPixels]) -> tuple[list[FoundWords], dict[str, float]]:
+        """Return the words of each picture, and the seconds by stage."""
         boxes = self.detector.boxes
         if self.config.boxes is not None:
             boxes = boxes.replace(**self.config.boxes.model_dump(exclude_unset=True))
         began = time.monotonic()
         maps = self.detector.find(pictures)
         detected = time.monotonic()
-        with ThreadPoolExecutor(min(_MOST_THREADS, len(maps))) as pool:
+        with ThreadPoolExecutor(min(_MOST_THREADS, max(1, len(maps)))) as pool:
             found = list(pool.map(partial(find_words, config=boxes), maps))
-        boxed = time.monotonic()
-        drafts = []
-        for (image, pixels), words in zip(images, found, strict=True):
-            frame = UprightFrame(0, 0.0, *pixels.shape[:2])
-            draft = Draft(image, pixels, words.quads, words.confidences, frame)
-            draft.warnings += image.warnings
-            share = pixels.size / sum(p.size for p in pictures)
-            draft.seconds["detect"] = share * (detected - began)
-            draft.seconds["boxes"] = share * (boxed - detected)
-            draft.limit_words(self.config.max_words)
-            drafts.append(draft)
-        return drafts
+        return found, {"detect": detected - began, "boxes": time.monotonic() - detected}
 
     def _orient(self, drafts: list[Draft]) -> None:
         """Measure each page's slope, and try on some words which way is up."""
@@ -171,6 +174,13 @@ class PageReader:
         ]
         for draft, likeliest, more in zip(drafts, readings, self._read_probes(others), strict=True):
             draft.turn_upright(likeliest | more)
+        turned = [draft for draft in drafts if draft.frame.rotation]
+        if turned:
+            again, _ = self._find_words([draft.turned_pixels() for draft in turned])
+            for draft, words in zip(turned, again, strict=True):
+                draft.find_again(words)
+                draft.limit_words(self.config.max_words)
+        for draft in drafts:
             draft.seconds["orient"] = (time.monotonic() - began) / len(drafts)
 
     def _read_probes(

@@ -72,6 +72,9 @@ class Page:
     """How sure `rotation` is, in [0, 1]; 0 where nothing was tried."""
     skew: float = 0.0
     """Degrees, clockwise, by which lines are off the horizontal of the upright page."""
+    skew_confidence: float = 0.0
+    """The share of words, the longest the heaviest, that run along or across such lines, less
+    where they are few, in [0, 1]; below 0.5, `skew` is left at 0."""
     seconds: dict[str, float] = field(default_factory=dict)
     """What each stage took; of a batch, this page's share."""
     warnings: tuple[str, ...] = ()

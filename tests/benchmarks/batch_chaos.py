@@ -125,8 +125,10 @@ def _disturb(
 
 
 def _kill_worker(driver: psutil.Popen, rng: random.Random) -> bool:
-    found = []
-    for process in {*psutil.Process().children(recursive=True), *driver.children(recursive=True)}:
+    found, processes = [], set(psutil.Process().children(recursive=True))
+    with suppress(psutil.NoSuchProcess):  # it may have ended meanwhile
+        processes.update(driver.children(recursive=True))
+    for process in processes:
         with suppress(psutil.Error):
             title = " ".join(process.cmdline())
             if title.startswith("ray::") and "IDLE" not in title:

@@ -66,6 +66,7 @@ def document() -> list[Page]:
         rotation=180,
         rotation_confidence=0.8,
         skew=1.5,
+        skew_confidence=0.9,
         seconds={"detect": 0.25},
         warnings=("too_many_boxes: 3 left out",),
     )

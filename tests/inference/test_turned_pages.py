@@ -1,0 +1,90 @@
+"""Pages that lie: which way up they are, by the models in the box."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import pytest
+
+from ocr_model.decoding.readings import Prediction
+from ocr_model.detection.rectify import Crop
+from ocr_model.image import Pixels
+from ocr_model.inference.options import ReadOptions
+from ocr_model.inference.page_reader import PageReader
+from ocr_model.inference.recognizer import Recognizer
+
+LINES = [
+    "The harvest came early",
+    "before market prices",
+    "could follow the rain",
+    "from northern hills",
+]
+WORDS = " ".join(LINES).split()
+
+
+@pytest.fixture(scope="module")
+def reader() -> PageReader:
+    return PageReader.load()
+
+
+def _page() -> Pixels:
+    pixels = np.full((420, 620, 3), 255, np.uint8)
+    for number, line in enumerate(LINES):
+        at = (40, 90 + 80 * number)
+        cv2.putText(pixels, line, at, cv2.FONT_HERSHEY_COMPLEX, 1.1, 0, 2, cv2.LINE_AA)
+    return pixels
+
+
+def _skewed(pixels: Pixels, degrees: float) -> Pixels:
+    height, width = pixels.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 0.85)
+    return cv2.warpAffine(pixels, turn, (width, height), borderValue=(255, 255, 255))
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_page_is_read_however_it_lies_and_says_how(reader: PageReader, quarters: int) -> None:
+    page = reader.read(np.ascontiguousarray(np.rot90(_page(), quarters)))
+    assert page.text.split() == WORDS
+    assert page.rotation == 90 * quarters
+    assert page.rotation_confidence > 0.9
+    assert page.skew == pytest.approx(0, abs=1)
+    assert page.skew_confidence > 0.5
+
+
+def test_lines_that_run_at_a_slope_are_measured(reader: PageReader) -> None:
+    page = reader.read(_skewed(_page(), 6))
+    assert page.text.split() == WORDS
+    assert page.skew == pytest.approx(6, abs=1)
+    assert page.skew_confidence > 0.5
+
+
+def test_no_page_has_confidence_where_nothing_was_found(reader: PageReader) -> None:
+    page = reader.read(np.full((200, 300, 3), 255, np.uint8))
+    assert (page.rotation_confidence, page.skew_confidence) == (0.0, 0.0)
+
+
+class _Counting:
+    """Counts the words that are read before all are."""
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self.info, self.read_all = recognizer.info, recognizer.read_all
+        self._recognizer = recognizer
+        self.num_probes = 0
+
+    def read(self, images: Sequence[Crop], options: ReadOptions) -> list[Prediction]:
+        self.num_probes += len(images)
+        return self._recognizer.read(images, options)
+
+
+@pytest.mark.parametrize(("quarters", "turns"), [(0, 1), (2, 2)])
+def test_other_turns_are_tried_only_where_the_likeliest_does_not_read(
+    reader: PageReader, quarters: int, turns: int
+) -> None:
+    assert isinstance(reader.recognizer, Recognizer)
+    counting = _Counting(reader.recognizer)
+    page = PageReader(reader.detector, counting).read(
+        np.ascontiguousarray(np.rot90(_page(), quarters))
+    )
+    assert page.rotation == 90 * quarters
+    num_words = min(12, len(WORDS))
+    assert counting.num_probes == turns * num_words
