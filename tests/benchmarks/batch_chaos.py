@@ -114,14 +114,18 @@ def _disturb(
         if kind == "node":
             nodes[0]()
         if kind == "driver":
-            driver.kill()
-            driver.wait()
+            _end(driver)
         killed[kind] += 1
         if driver.poll() is not None:
             driver = _start(command, log)
-    driver.kill()
-    driver.wait()
+    _end(driver)
     return killed
+
+
+def _end(driver: psutil.Popen) -> None:
+    with suppress(psutil.NoSuchProcess):  # it may have ended by itself
+        driver.kill()
+    driver.wait()
 
 
 def _kill_worker(driver: psutil.Popen, rng: random.Random) -> bool:
