@@ -1,7 +1,7 @@
 """A page on its way: what was found, turned and read of it so far."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -33,8 +33,9 @@ Cut = Callable[[Pixels, Quads], list[Crop]]
 _WITHOUT_MARGIN = RectifyConfig(margin=0)
 _SURE_SLOPE = 0.5  # below, words run in all directions, and none is the page's
 _SURE_TURN = 0.9  # below, of pages that may be upright most are; few words often say otherwise
-_TOLD_WRONGLY = 0.35  # of the characters read, at most, in a wrong turn of 208 development pages
+_TOLD_WRONGLY = 0.35  # of the characters read, at most, in wrong turns of 52 pages
 _TOLD_RIGHTLY = 0.5  # from which on no other turn is tried
+_TURNS_OF_AN_AXIS = 2
 _FEWEST_CHARS = 20  # that have to be read for that: NO is ON upside down
 
 
@@ -54,15 +55,18 @@ class Draft:
     """One per word; None: not read."""
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    limited: str = ""
+    """The warning of `limit_words`; empty where nothing was left out."""
 
     def limit_words(self, most: int) -> None:
         """Keep the surest words where there are too many, and say so."""
         num_found = len(self.quads)
+        self.limited = ""
         if num_found <= most:
             return
+        self.limited = f"max_words: {num_found - most} of {num_found} words were left out"
         kept = np.sort(np.argsort(-self.box_confidences, kind="stable")[:most])
         self.quads, self.box_confidences = self.quads[kept], self.box_confidences[kept]
-        self.warnings.append(f"max_words: {num_found - most} of {num_found} words were left out")
 
     def level(self, cut: Cut, *, may_be_turned: bool) -> dict[int, list[Crop]]:
         """Level the frame, and cut some words out in each turn to be tried, the likeliest first."""
@@ -92,7 +96,9 @@ class Draft:
         return np.ascontiguousarray(np.rot90(self.pixels, -self.frame.rotation // 90))
 
     def find_again(self, words: FoundWords) -> None:
-        """Take the words that were found in `turned_pixels`, where more are than in the image."""
+        """Take the words found in `turned_pixels`; a detector finds more where lines are level."""
+        if not len(words.quads):
+            return
         self.quads = replace(self.frame, skew=0.0).to_image(words.quads)
         self.box_confidences = words.confidences
         self._level()
@@ -124,7 +130,7 @@ class Draft:
             skew=self.frame.skew,
             skew_confidence=self.skew_confidence,
             seconds=self.seconds,
-            warnings=tuple(self.warnings),
+            warnings=tuple(filter(None, [self.limited, *self.warnings])),
         )
 
     def _level(self) -> LineSlope:
@@ -143,8 +149,14 @@ class Draft:
         return find_gaps(crop, reading.text)
 
 
-def is_surely_right(probes: dict[int, list[Prediction]]) -> bool:
-    """Return whether a turn reads so well that no other need be tried."""
+def is_surely_right(probes: dict[int, list[Prediction]], candidates: Collection[int]) -> bool:
+    """Return whether a turn reads so well that no other of the candidates need be tried.
+
+    Where lines do not tell the axis, half of the words may lie: then a turn to the side has to be
+    better than none.
+    """
+    if len(candidates) > _TURNS_OF_AN_AXIS and 0 not in probes:
+        return False
     readings = [reading for found in probes.values() for reading in found]
     num_chars = sum(len(reading.text) for reading in readings)
     told = sum(map(_told, readings))

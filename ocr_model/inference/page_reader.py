@@ -124,9 +124,11 @@ class PageReader:
     def _read_group(self, images: list[PageImage]) -> list[Page]:
         started = time.monotonic()
         drafts = self._find([(i, i.pixels) for i in images if i.pixels is not None])
-        self._orient(drafts)
         limit = self.config.max_seconds
         deadline = None if limit is None else started + limit * len(drafts)
+        self._orient(drafts)
+        if deadline is None or time.monotonic() < deadline:
+            self._look_again([draft for draft in drafts if draft.frame.rotation])
         self._read_words(drafts, deadline)
         least = self.config.min_confidence
         geometry = self.recognizer.info.geometry
@@ -138,16 +140,14 @@ class PageReader:
         if not images:
             return []
         found, seconds = self._find_words([pixels for _, pixels in images])
-        num_pixels = sum(pixels.size for _, pixels in images)
         drafts = []
         for (image, pixels), words in zip(images, found, strict=True):
             frame = UprightFrame(0, 0.0, *pixels.shape[:2])
             draft = Draft(image, pixels, words.quads, words.confidences, frame)
             draft.warnings += image.warnings
-            share = pixels.size / num_pixels
-            draft.seconds = {stage: share * taken for stage, taken in seconds.items()}
             draft.limit_words(self.config.max_words)
             drafts.append(draft)
+        _share_out(seconds, drafts)
         return drafts
 
     def _find_words(self, pictures: list[AnyPixels]) -> tuple[list[FoundWords], dict[str, float]]:
@@ -158,7 +158,7 @@ class PageReader:
         began = time.monotonic()
         maps = self.detector.find(pictures)
         detected = time.monotonic()
-        with ThreadPoolExecutor(min(_MOST_THREADS, max(1, len(maps)))) as pool:
+        with ThreadPoolExecutor(min(_MOST_THREADS, len(maps))) as pool:
             found = list(pool.map(partial(find_words, config=boxes), maps))
         return found, {"detect": detected - began, "boxes": time.monotonic() - detected}
 
@@ -169,19 +169,24 @@ class PageReader:
         probes = [draft.level(self._cut, may_be_turned=may_be_turned) for draft in drafts]
         readings = self._read_probes([dict(islice(turns.items(), 1)) for turns in probes])
         others = [
-            {} if is_surely_right(read) else {t: c for t, c in turns.items() if t not in read}
+            {}
+            if is_surely_right(read, turns)
+            else {turn: crops for turn, crops in turns.items() if turn not in read}
             for turns, read in zip(probes, readings, strict=True)
         ]
         for draft, likeliest, more in zip(drafts, readings, self._read_probes(others), strict=True):
             draft.turn_upright(likeliest | more)
-        turned = [draft for draft in drafts if draft.frame.rotation]
-        if turned:
-            again, _ = self._find_words([draft.turned_pixels() for draft in turned])
-            for draft, words in zip(turned, again, strict=True):
-                draft.find_again(words)
-                draft.limit_words(self.config.max_words)
-        for draft in drafts:
             draft.seconds["orient"] = (time.monotonic() - began) / len(drafts)
+
+    def _look_again(self, turned: list[Draft]) -> None:
+        """Find the words of pages that lie once more, upright."""
+        if not turned:
+            return
+        found, seconds = self._find_words([draft.turned_pixels() for draft in turned])
+        for draft, words in zip(turned, found, strict=True):
+            draft.find_again(words)
+            draft.limit_words(self.config.max_words)
+        _share_out(seconds, turned)
 
     def _read_probes(
         self, probes: list[dict[int, list[Crop]]]
@@ -248,6 +253,15 @@ def _groups(images: Iterable[PageImage], most: int) -> Iterator[list[PageImage]]
             group, num_pixels = [], 0
     if group:
         yield group
+
+
+def _share_out(seconds: dict[str, float], drafts: list[Draft]) -> None:
+    """Add what stages took to the pages, by their pixels."""
+    num_pixels = sum(draft.pixels.size for draft in drafts)
+    for draft in drafts:
+        for stage, taken in seconds.items():
+            share = taken * draft.pixels.size / num_pixels
+            draft.seconds[stage] = draft.seconds.get(stage, 0.0) + share
 
 
 def _unread(image: PageImage) -> Page:

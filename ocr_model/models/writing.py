@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -53,23 +53,24 @@ class CachedWriter:
         self,
         decoder: TransformerDecoder,
         memory: Float[Tensor, "rows tokens hidden"],
-        is_padding: Tensor,
+        is_padding: Bool[Tensor, "rows tokens"],
         *,
         with_attention: bool = False,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        """Project the image once, for all steps and layers; `is_padding` is by row and token."""
+        """Project the image once, for all steps and layers; `dtype` is that of products."""
         kind = memory.device.type
-        dtype = torch.float32
-        if kind != "cpu" and torch.is_autocast_enabled(kind):
-            dtype = torch.get_autocast_dtype(kind)
+        if dtype is None:
+            is_reduced = kind != "cpu" and torch.is_autocast_enabled(kind)
+            dtype = torch.get_autocast_dtype(kind) if is_reduced else torch.float32
         self.with_attention = with_attention
         self._layers = [_layer(each, memory, decoder.max_steps, dtype) for each in decoder.layers]
         self._embedding = decoder.embedding.weight * decoder.scale
         self._positions = decoder.positions
         self._norm = _affine(decoder.norm)
         self._classifier = _affine(decoder.classifier, dtype)
-        hidden = torch.zeros_like(is_padding, dtype=self._layers[0].image.dtype)
-        self._mask = hidden.masked_fill(is_padding, float("-inf"))[:, None, None, :]
+        visible = torch.zeros_like(is_padding, dtype=self._layers[0].image.dtype)
+        self._mask_bias = visible.masked_fill(is_padding, float("-inf"))[:, None, None, :]
         self._without_casts = torch.autocast(kind, enabled=False)
 
     def step(
@@ -83,43 +84,44 @@ class CachedWriter:
                 hidden = hidden + _attend_to_text(layer, hidden, position)
                 attended, weights = self._attend_to_image(layer, hidden)
                 hidden = hidden + attended
-                wide = F.gelu(_product(_normal(hidden, layer.norm), layer.widen))
-                hidden = hidden + _product(wide, layer.narrow)
-                collected.append(weights)
-            logits = _product(_normal(hidden, self._norm), self._classifier).float()
+                wide = F.gelu(_linear(_layer_norm(hidden, layer.norm), layer.widen))
+                hidden = hidden + _linear(wide, layer.narrow)
+                if weights is not None:
+                    collected.append(weights)
+            logits = _linear(_layer_norm(hidden, self._norm), self._classifier).float()
         return logits, torch.stack(collected, dim=1) if self.with_attention else None
 
     def select(self, rows: Int[Tensor, " kept"]) -> None:
         """Keep these rows, in this order; one may come several times."""
         for layer in self._layers:
             layer.image, layer.past = layer.image[:, rows], layer.past[:, rows]
-        self._mask = self._mask[rows]
+        self._mask_bias = self._mask_bias[rows]
 
-    def _attend_to_image(self, layer: _Layer, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def _attend_to_image(self, layer: _Layer, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return what is seen, and, where they are asked for, the weights of attention."""
         key, value = layer.image
-        query = _product(_normal(hidden, layer.cross_norm), layer.cross_query)
+        query = _linear(_layer_norm(hidden, layer.cross_norm), layer.cross_query)
         query = _by_head(query, layer).to(key.dtype)
-        weights = query.new_empty(0)
+        weights = None
         if self.with_attention:  # the fused kernel does not give them
-            scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5 + self._mask
+            scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5 + self._mask_bias
             weights = scores.float().softmax(dim=-1)  # in bf16 they would miss a sum of 1 by 0.003
             seen = weights.to(value.dtype) @ value
             weights = weights.flatten(1, 2)
         else:
-            seen = F.scaled_dot_product_attention(query, key, value, attn_mask=self._mask)
-        return _product(seen.reshape(hidden.shape), layer.cross_output), weights
+            seen = F.scaled_dot_product_attention(query, key, value, attn_mask=self._mask_bias)
+        return _linear(seen.reshape(hidden.shape), layer.cross_output), weights
 
 
 def _attend_to_text(layer: _Layer, hidden: Tensor, position: int) -> Tensor:
-    projected = _product(_normal(hidden, layer.self_norm), layer.query_key_value)
+    projected = _linear(_layer_norm(hidden, layer.self_norm), layer.query_key_value)
     _, rows, kv_heads, _, head_size = layer.past.shape
     width = hidden.shape[1]
     newest = projected[:, width:].view(rows, 2, kv_heads, head_size)
     layer.past[:, :, :, position] = newest.transpose(0, 1)
     key, value = layer.past[:, :, :, : position + 1]
     seen = F.scaled_dot_product_attention(_by_head(projected[:, :width], layer), key, value)
-    return _product(seen.reshape(hidden.shape), layer.self_output)
+    return _linear(seen.reshape(hidden.shape), layer.self_output)
 
 
 def _by_head(query: Tensor, layer: _Layer) -> Tensor:
@@ -128,11 +130,11 @@ def _by_head(query: Tensor, layer: _Layer) -> Tensor:
     return query.view(rows, kv_heads, -1, head_size)
 
 
-def _product(inputs: Tensor, affine: _Affine) -> Tensor:
+def _linear(inputs: Tensor, affine: _Affine) -> Tensor:
     return F.linear(inputs.to(affine.weight.dtype), affine.weight, affine.bias)
 
 
-def _normal(inputs: Tensor, affine: _Affine) -> Tensor:
+def _layer_norm(inputs: Tensor, affine: _Affine) -> Tensor:
     return F.layer_norm(inputs, inputs.shape[-1:], affine.weight, affine.bias)
 
 

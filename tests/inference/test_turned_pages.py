@@ -9,6 +9,7 @@ import pytest
 from ocr_model.decoding.readings import Prediction
 from ocr_model.detection.rectify import Crop
 from ocr_model.image import Pixels
+from ocr_model.inference.drafts import is_surely_right
 from ocr_model.inference.options import ReadOptions
 from ocr_model.inference.page_reader import PageReader
 from ocr_model.inference.recognizer import Recognizer
@@ -61,6 +62,34 @@ def test_lines_that_run_at_a_slope_are_measured(reader: PageReader) -> None:
 def test_no_page_has_confidence_where_nothing_was_found(reader: PageReader) -> None:
     page = reader.read(np.full((200, 300, 3), 255, np.uint8))
     assert (page.rotation_confidence, page.skew_confidence) == (0.0, 0.0)
+
+
+def test_a_turned_page_says_once_what_a_limit_left_out(reader: PageReader) -> None:
+    limited = PageReader(reader.detector, reader.recognizer, reader.config.replace(max_words=3))
+    page = limited.read(np.ascontiguousarray(np.rot90(_page())))
+    assert len(page.words) == 3
+    (warning,) = page.warnings
+    assert warning.startswith("max_words: ")
+
+
+@pytest.mark.parametrize(
+    ("turn", "candidates", "is_right"),
+    [(0, (0, 180), True), (270, (270, 90), True), (270, (270, 90, 0, 180), False),
+     (0, (0, 180, 270, 90), True)],
+)  # fmt: skip
+def test_a_turn_to_the_side_is_taken_at_once_only_where_lines_say_so(
+    turn: int, candidates: tuple[int, ...], *, is_right: bool
+) -> None:
+    probes = {turn: [Prediction("harvest", 0.9, (0.9,) * 7)] * 3}
+    assert is_surely_right(probes, candidates) == is_right
+
+
+@pytest.mark.parametrize(
+    "readings", [[("ON", 0.99)] * 2, [("harvest", 0.3)] * 12, [("i", 0.9)] * 12, []]
+)
+def test_few_or_unsure_characters_are_not_enough(readings: list[tuple[str, float]]) -> None:
+    probes = {0: [Prediction(text, sure, (sure,) * len(text)) for text, sure in readings]}
+    assert not is_surely_right(probes, (0, 180))
 
 
 class _Counting:

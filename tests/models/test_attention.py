@@ -7,7 +7,12 @@ from torch import Tensor, nn
 from ocr_model.charset import BLANK, EOS, PAD, SOS, UNK
 from ocr_model.decoding.autoregressive import Writer, decode_greedily
 from ocr_model.errors import ConfigError
-from ocr_model.models.attention import Attention, TransformerDecoder, sinusoidal_positions_2d
+from ocr_model.models.attention import (
+    Attention,
+    DecoderLayer,
+    TransformerDecoder,
+    sinusoidal_positions_2d,
+)
 from ocr_model.models.writing import CachedWriter
 
 HIDDEN, HEADS, CLASSES, TOKENS = 32, 4, 17, 11
@@ -77,6 +82,20 @@ def test_the_fused_kernel_and_the_weights_path_agree(num_kv_heads: int) -> None:
     assert weights is not None
     assert torch.allclose(fused, explicit, atol=1e-5)
     assert weights.shape == (3, 2, HEADS, TOKENS)
+    layer = decoder.layers[0]
+    assert isinstance(layer, DecoderLayer)
+    with torch.no_grad():
+        hidden = decoder.embedding(newest) * decoder.scale + decoder.positions[:1]
+        normed = layer.self_norm(hidden)
+        hidden = hidden + layer.self_attention(normed, layer.self_attention.project(normed))
+        _, expected = copy_to_torch(layer.cross_attention)(
+            layer.cross_norm(hidden),
+            memory,
+            memory,
+            key_padding_mask=is_padding,
+            average_attn_weights=False,
+        )
+    assert torch.allclose(weights[:, 0], expected[:, :, 0], atol=1e-5)
     assert torch.allclose(weights.sum(-1), torch.ones(3, 2, HEADS))
     assert not weights.movedim(-1, 1)[is_padding].any()
 
@@ -172,6 +191,24 @@ def test_decoding_with_the_cache_equals_decoding_the_whole_prefix_anew(
         assert torch.allclose(sums[is_written.expand_as(sums)], torch.ones(()), atol=1e-5)
         assert not cached.attention.movedim(-1, 1)[is_padding].any()
     assert (cached.attention is None) != with_attention
+
+
+@pytest.mark.parametrize("num_kv_heads", [4, 2, 1])
+def test_products_in_bf16_are_nearly_those_in_single_precision(num_kv_heads: int) -> None:
+    """As on a GPU under autocast."""
+    decoder = build_decoder(num_kv_heads)
+    exact, reduced = (
+        CachedWriter(decoder, *draw_memory(), dtype=dtype)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    with torch.no_grad():
+        for position in range(4):
+            newest = torch.full((3, 1), 5 + position)
+            expected, _ = exact.step(newest, position)
+            found, _ = reduced.step(newest, position)
+            assert found.dtype is torch.float32
+            assert not torch.equal(found, expected)
+            assert torch.allclose(found, expected, atol=0.05)
 
 
 def test_every_place_of_the_map_has_a_code_of_its_own() -> None:
