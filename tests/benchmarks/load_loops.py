@@ -5,11 +5,15 @@ import multiprocessing
 import random
 import time
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import httpx2
 
 _MOST_CONNECTIONS = 512
+_MOST_SECONDS = 120.0  # of a request
+_NO_ANSWER = 0  # in place of a status
+_Loop = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
 
 
 def closed_loop(
@@ -29,22 +33,26 @@ def open_loop(
 ) -> dict[str, Any]:
     """Send requests that come by chance (Poisson), whether answers come or not.
 
-    Latencies count from when a request was due. Also tells how many were `offered_per_second`,
-    and the `p99_ms_of_429` of those that were refused.
+    Latencies count from when a request was due. Also tells how many were `offered_per_second`, the
+    `p99_ms_of_429` of those that were refused, and how many were `not_sent`, as 512 were under way.
+    What broke or took two minutes has the status 0.
     """
     return _in_a_process(_open, address, requests, per_second, seconds)
 
 
-def _in_a_process(loop: Any, address: str, *arguments: Any) -> dict[str, Any]:  # noqa: ANN401  # any loop's
+def _in_a_process(
+    loop: _Loop, address: str, requests: list[bytes], load: float, seconds: float
+) -> dict[str, Any]:
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        result: dict[str, Any] = pool.apply(_run, (loop, address, *arguments))
+        result: dict[str, Any] = pool.apply(_run, (loop, address, requests, load, seconds))
         return result
 
 
-def _run(loop: Any, address: str, *arguments: Any) -> dict[str, Any]:  # noqa: ANN401  # any loop's
-    result: dict[str, Any] = asyncio.run(loop(httpx2.URL(address), *arguments))
-    return result
+def _run(
+    loop: _Loop, address: str, requests: list[bytes], load: float, seconds: float
+) -> dict[str, Any]:
+    return asyncio.run(loop(httpx2.URL(address), requests, load, seconds))
 
 
 class _Connection:
@@ -94,12 +102,18 @@ async def _open(
     rng = random.Random(0)
 
     async def ask(request: bytes, due: float) -> None:
-        connection = idle.pop() if idle else await _Connection.open(url)
-        outcomes.append((await connection.ask(request), time.monotonic() - due))
-        idle.append(connection)
+        status = _NO_ANSWER
+        try:
+            async with asyncio.timeout(_MOST_SECONDS):
+                connection = idle.pop() if idle else await _Connection.open(url)
+                status = await connection.ask(request)
+                idle.append(connection)
+        except (OSError, asyncio.IncompleteReadError, TimeoutError):
+            pass  # it counts as not answered
+        outcomes.append((status, time.monotonic() - due))
 
     began = due = time.monotonic()
-    turn = 0
+    turn = num_not_sent = 0
     while due < began + seconds:
         due += rng.expovariate(per_second)
         await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -108,9 +122,12 @@ async def _open(
             under_way.add(task)
             task.add_done_callback(under_way.discard)
             turn += 1
+        else:
+            num_not_sent += 1
     await asyncio.gather(*under_way)
     return {
-        "offered_per_second": turn / seconds,
+        "offered_per_second": (turn + num_not_sent) / seconds,
+        "not_sent": num_not_sent,
         **_summary(outcomes, time.monotonic() - began),
         **_quantiles(outcomes, 429, "_of_429"),
     }

@@ -17,37 +17,49 @@ from load_loops import closed_loop
 from pydantic import PositiveFloat, PositiveInt
 from serve_load import LoadConfig, pictures_of, requests_of, service
 
-from ocr_model.config import parse_command_line
+from ocr_model.config import Config, parse_command_line
+
+_ROUND = 55.0  # seconds of load between two looks at the memory
 
 
-class SoakConfig(LoadConfig):
+class SoakConfig(Config):
     """What is measured."""
 
     minutes: PositiveFloat = 30.0
     folder: str | None = None
     """Pages, in files; null: drawn ones."""
     words_per_request: PositiveInt = 8
-    soak_clients: PositiveInt = 2
+    clients: PositiveInt = 2
     """Of words; one more sends pages."""
+    service: LoadConfig = LoadConfig()
+    """Of it only what is of the service counts."""
 
 
 def main(config: SoakConfig) -> None:
     """Load the service and watch it."""
-    words = pictures_of(config)
-    pages = pictures_of(config.replace(verb="ocr"))
+    of_words = config.service.replace(
+        verb="recognize", words=None, words_per_request=config.words_per_request
+    )
+    of_pages = of_words.replace(verb="ocr")
+    words, pages = pictures_of(of_words), pictures_of(of_pages)
     if config.folder is not None:
         pages = [path.read_bytes() for path in sorted(Path(config.folder).iterdir())]
     statuses = Counter[str]()
-    with service(config) as (address, _):
-        of_words = requests_of(config, words, address)
-        of_pages = requests_of(config.replace(verb="ocr"), pages, address)
+    with service(config.service) as (address, _):
+        loads = [
+            ("words", requests_of(of_words, words, address), config.clients),
+            ("pages", requests_of(of_pages, pages, address), 1),
+        ]
         began = time.monotonic()
         while time.monotonic() - began < 60 * config.minutes:
             with ThreadPoolExecutor(2) as pool:
-                loads = [(of_words, config.soak_clients), (of_pages, 1)]
-                under_way = [pool.submit(closed_loop, address, *load, 55.0) for load in loads]
-            for each in under_way:
-                statuses.update(each.result()["statuses"])
+                under_way = {
+                    kind: pool.submit(closed_loop, address, requests, clients, _ROUND)
+                    for kind, requests, clients in loads
+                }
+            for kind, each in under_way.items():
+                for status, number in each.result()["statuses"].items():
+                    statuses[f"{kind}_{status}"] += number
             minutes = round((time.monotonic() - began) / 60, 1)
             print(json.dumps({"minutes": minutes, **statuses, **_memory()}), flush=True)
 
@@ -58,7 +70,7 @@ def _memory() -> dict[str, int]:
     for process in psutil.Process().children(recursive=True):
         try:
             title = " ".join(process.cmdline())
-            kind = title.split("::")[1].split(":")[-1] if title.startswith("ray::") else "others"
+            kind = title.split(":")[-1].partition(".")[0] if title.startswith("ray::") else "others"
             found[kind] += process.memory_full_info().pss
         except psutil.NoSuchProcess:
             continue
