@@ -1,7 +1,7 @@
 """A page on its way: what was found, turned and read of it so far."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,15 +20,12 @@ from ocr_model.detection.orientation import (
     decide_rotation,
     measure_slope,
 )
-from ocr_model.detection.rectify import Crop, RectifyConfig, rectify
+from ocr_model.detection.rectify import RectifyConfig, rectify
 from ocr_model.image import ImageGeometry, Pixels
 from ocr_model.inference.documents import PageImage
 from ocr_model.inference.pages import Page
 from ocr_model.inference.structure import structure, words_of
 from ocr_model.inference.word_gaps import Gap, find_gaps
-
-Cut = Callable[[Pixels, Quads], list[Crop]]
-"""Cuts words out of a page."""
 
 _WITHOUT_MARGIN = RectifyConfig(margin=0)
 _SURE_SLOPE = 0.5  # below, words run in all directions, and none is the page's
@@ -68,17 +65,17 @@ class Draft:
         kept = np.sort(np.argsort(-self.box_confidences, kind="stable")[:most])
         self.quads, self.box_confidences = self.quads[kept], self.box_confidences[kept]
 
-    def level(self, cut: Cut, *, may_be_turned: bool) -> dict[int, list[Crop]]:
-        """Level the frame, and cut some words out in each turn to be tried, the likeliest first."""
+    def level(self, *, may_be_turned: bool) -> dict[int, Quads]:
+        """Level the frame; return some words as each turn to be tried has them, likeliest first."""
         slope = self._level()
         chosen = self.quads[choose_probes(self.quads)]
         if not may_be_turned or not len(chosen):
             return {}
         frames = {turn: replace(self.frame, rotation=turn) for turn in candidate_turns(slope)}
-        return {turn: cut(self.pixels, begin_upright(chosen, f)) for turn, f in frames.items()}
+        return {turn: begin_upright(chosen, frame) for turn, frame in frames.items()}
 
     def turn_upright(self, probes: dict[int, list[Prediction]]) -> None:
-        """Turn the frame the way in which the words that `level` cut out read the best."""
+        """Turn the frame the way in which the words that `level` chose read the best."""
         if not probes:
             return
         sure = {turn: [_told(reading) for reading in found] for turn, found in probes.items()}

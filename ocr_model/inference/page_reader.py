@@ -166,16 +166,18 @@ class PageReader:
         """Measure each page's slope, and try on some words which way is up."""
         began = time.monotonic()
         may_be_turned = self.config.orientation == "any"
-        probes = [draft.level(self._cut, may_be_turned=may_be_turned) for draft in drafts]
-        readings = self._read_probes([dict(islice(turns.items(), 1)) for turns in probes])
+        probes = [draft.level(may_be_turned=may_be_turned) for draft in drafts]
+        likeliest = [dict(islice(turns.items(), 1)) for turns in probes]
+        readings = self._read_probes(drafts, likeliest)
         others = [
             {}
             if is_surely_right(read, turns)
-            else {turn: crops for turn, crops in turns.items() if turn not in read}
+            else {turn: quads for turn, quads in turns.items() if turn not in read}
             for turns, read in zip(probes, readings, strict=True)
         ]
-        for draft, likeliest, more in zip(drafts, readings, self._read_probes(others), strict=True):
-            draft.turn_upright(likeliest | more)
+        more = self._read_probes(drafts, others)
+        for draft, first, rest in zip(drafts, readings, more, strict=True):
+            draft.turn_upright(first | rest)
             draft.seconds["orient"] = (time.monotonic() - began) / len(drafts)
 
     def _look_again(self, turned: list[Draft]) -> None:
@@ -189,12 +191,18 @@ class PageReader:
         _share_out(seconds, turned)
 
     def _read_probes(
-        self, probes: list[dict[int, list[Crop]]]
+        self, drafts: list[Draft], probes: list[dict[int, Quads]]
     ) -> list[dict[int, list[Prediction]]]:
-        crops = [crop for turns in probes for turned in turns.values() for crop in turned]
+        """Read chosen words of each page in its turns, all together."""
+        crops = [
+            crop
+            for draft, turns in zip(drafts, probes, strict=True)
+            for quads in turns.values()
+            for crop in self._cut(draft.pixels, quads)
+        ]
         readings = iter(self.recognizer.read(crops, UPRIGHT) if crops else ())
         return [
-            {turn: list(islice(readings, len(turned))) for turn, turned in turns.items()}
+            {turn: list(islice(readings, len(quads))) for turn, quads in turns.items()}
             for turns in probes
         ]
 
