@@ -48,12 +48,17 @@ class Draft:
     frame: UprightFrame
     rotation_confidence: float = 0.0
     skew_confidence: float = 0.0
+    turns: tuple[int, ...] = ()
+    """In degrees clockwise, worth trying, the likeliest first; none: it stays as it lies."""
+    probes: dict[int, list[Prediction]] = field(default_factory=dict)
+    """The same few words, as they read in each turn that was tried."""
     readings: list[Prediction | None] = field(default_factory=list)
-    """One per word; None: not read."""
+    """One per word, empty before any is; None: there was no time for it."""
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     limited: str = ""
     """The warning of `limit_words`; empty where nothing was left out."""
+    _chosen: list[int] = field(default_factory=list)
 
     def limit_words(self, most: int) -> None:
         """Keep the surest words where there are too many, and say so."""
@@ -65,22 +70,33 @@ class Draft:
         kept = np.sort(np.argsort(-self.box_confidences, kind="stable")[:most])
         self.quads, self.box_confidences = self.quads[kept], self.box_confidences[kept]
 
-    def level(self, *, may_be_turned: bool) -> dict[int, Quads]:
-        """Level the frame; return some words as each turn to be tried has them, likeliest first."""
+    def level(self, *, may_be_turned: bool) -> None:
+        """Level the frame, and choose the turns that are worth trying and words to try them on."""
         slope = self._level()
-        chosen = self.quads[choose_probes(self.quads)]
-        if not may_be_turned or not len(chosen):
-            return {}
-        frames = {turn: replace(self.frame, rotation=turn) for turn in candidate_turns(slope)}
-        return {turn: begin_upright(chosen, frame) for turn, frame in frames.items()}
+        self._chosen = choose_probes(self.quads)
+        if may_be_turned and self._chosen:
+            self.turns = candidate_turns(slope)
 
-    def turn_upright(self, probes: dict[int, list[Prediction]]) -> None:
-        """Turn the frame the way in which the words that `level` chose read the best."""
-        if not probes:
-            return
-        sure = {turn: [_told(reading) for reading in found] for turn, found in probes.items()}
+    @property
+    def may_be_upright(self) -> bool:
+        """Whether it is read as it lies, before anything else is tried."""
+        return not self.turns or self.turns[0] == 0
+
+    def probe_quads(self, turn: int) -> Quads:
+        """Return the chosen words as the image has them after a turn."""
+        return begin_upright(self.quads[self._chosen], replace(self.frame, rotation=turn))
+
+    def take_probes(self) -> None:
+        """Take for `probes` what was read of the chosen words, if the page was read as it lies."""
+        found = [self.readings[word] for word in self._chosen] if self.readings else []
+        if found:
+            self.probes[0] = [reading for reading in found if reading is not None]
+
+    def turn_upright(self) -> None:
+        """Turn the frame the way in which the chosen words read the best."""
+        sure = {turn: [_told(reading) for reading in found] for turn, found in self.probes.items()}
         if len(sure) == 1:  # the others would have been read as badly as wrong turns are
-            ((turn, readings),) = probes.items()
+            ((turn, readings),) = self.probes.items()
             sure[(turn + 180) % 360] = [_TOLD_WRONGLY * len(r.text) for r in readings]
         rotation = decide_rotation(sure)
         if 0 in sure and rotation.degrees and rotation.confidence < _SURE_TURN:
@@ -114,6 +130,9 @@ class Draft:
             if reading is not None and reading.confidence >= min_confidence
             for word in words_of(quad, reading, confidence, self._gaps(quad, reading, geometry))
         ]
+        num_unread = self.readings.count(None)
+        if num_unread:
+            self.warnings.append(f"max_seconds: {num_unread} words were found but not read")
         blocks = structure(words, self.frame)
         self.seconds["order"] = time.monotonic() - began
         return Page(

@@ -126,10 +126,13 @@ class PageReader:
         drafts = self._find([(i, i.pixels) for i in images if i.pixels is not None])
         limit = self.config.max_seconds
         deadline = None if limit is None else started + limit * len(drafts)
-        self._orient(drafts)
+        self._level(drafts)
+        self._read_words([draft for draft in drafts if draft.may_be_upright], deadline)
         if deadline is None or time.monotonic() < deadline:
+            self._orient(drafts)
             self._look_again([draft for draft in drafts if draft.frame.rotation])
-        self._read_words(drafts, deadline)
+        unread = [draft for draft in drafts if draft.frame.rotation or not draft.readings]
+        self._read_words(unread, deadline)
         least = self.config.min_confidence
         geometry = self.recognizer.info.geometry
         pages = iter([draft.compose(geometry, min_confidence=least) for draft in drafts])
@@ -162,23 +165,27 @@ class PageReader:
             found = list(pool.map(partial(find_words, config=boxes), maps))
         return found, {"detect": detected - began, "boxes": time.monotonic() - detected}
 
+    def _level(self, drafts: list[Draft]) -> None:
+        """Measure how the lines of each page run."""
+        for draft in drafts:
+            began = time.monotonic()
+            draft.level(may_be_turned=self.config.orientation == "any")
+            draft.seconds["orient"] = time.monotonic() - began
+
     def _orient(self, drafts: list[Draft]) -> None:
-        """Measure each page's slope, and try on some words which way is up."""
+        """Decide which way is up, by words that are read in other turns where none reads surely."""
         began = time.monotonic()
-        may_be_turned = self.config.orientation == "any"
-        probes = [draft.level(may_be_turned=may_be_turned) for draft in drafts]
-        likeliest = [dict(islice(turns.items(), 1)) for turns in probes]
-        readings = self._read_probes(drafts, likeliest)
+        drafts = [draft for draft in drafts if draft.turns]
+        for draft in drafts:
+            draft.take_probes()
+        self._read_probes(drafts, [draft.turns[:1] for draft in drafts])
         others = [
-            {}
-            if is_surely_right(read, turns)
-            else {turn: quads for turn, quads in turns.items() if turn not in read}
-            for turns, read in zip(probes, readings, strict=True)
+            () if is_surely_right(draft.probes, draft.turns) else draft.turns for draft in drafts
         ]
-        more = self._read_probes(drafts, others)
-        for draft, first, rest in zip(drafts, readings, more, strict=True):
-            draft.turn_upright(first | rest)
-            draft.seconds["orient"] = (time.monotonic() - began) / len(drafts)
+        self._read_probes(drafts, others)
+        for draft in drafts:
+            draft.turn_upright()
+        _share_out({"orient": time.monotonic() - began}, drafts)
 
     def _look_again(self, turned: list[Draft]) -> None:
         """Find the words of pages that lie once more, upright."""
@@ -190,21 +197,18 @@ class PageReader:
             draft.limit_words(self.config.max_words)
         _share_out(seconds, turned)
 
-    def _read_probes(
-        self, drafts: list[Draft], probes: list[dict[int, Quads]]
-    ) -> list[dict[int, list[Prediction]]]:
-        """Read chosen words of each page in its turns, all together."""
-        crops = [
-            crop
-            for draft, turns in zip(drafts, probes, strict=True)
-            for quads in turns.values()
-            for crop in self._cut(draft.pixels, quads)
+    def _read_probes(self, drafts: list[Draft], turns: list[tuple[int, ...]]) -> None:
+        """Read chosen words of each page in the turns in which they have not been, all together."""
+        wanted = [
+            (draft, turn, draft.probe_quads(turn))
+            for draft, asked in zip(drafts, turns, strict=True)
+            for turn in asked
+            if turn not in draft.probes
         ]
+        crops = [crop for draft, _, quads in wanted for crop in self._cut(draft.pixels, quads)]
         readings = iter(self.recognizer.read(crops, UPRIGHT) if crops else ())
-        return [
-            {turn: list(islice(readings, len(quads))) for turn, quads in turns.items()}
-            for turns in probes
-        ]
+        for draft, turn, quads in wanted:
+            draft.probes[turn] = list(islice(readings, len(quads)))
 
     def _read_words(self, drafts: list[Draft], deadline: float | None) -> None:
         """Read the words of all pages together; of several turns, the surest reading counts."""
@@ -221,10 +225,8 @@ class PageReader:
         seconds = time.monotonic() - began
         num_words = max(1, sum(len(draft.quads) for draft in drafts))
         for draft in drafts:
-            draft.seconds["recognise"] = seconds * len(draft.quads) / num_words
-            unread = draft.readings.count(None)
-            if unread:
-                draft.warnings.append(f"max_seconds: {unread} words were found but not read")
+            share = seconds * len(draft.quads) / num_words
+            draft.seconds["recognise"] = draft.seconds.get("recognise", 0.0) + share
 
     def _crops(
         self,
