@@ -28,6 +28,16 @@ def require_number(name: str, value: object) -> None:
         raise ConfigError(f"{name} must be 0 or more, a finite number, got {value!r}")
 
 
+def require_share(name: str, value: object) -> None:
+    """Refuse what is no number between 0 and 1.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not is_number(value) or not 0 <= value <= 1:
+        raise ConfigError(f"{name} must be between 0 and 1, got {value!r}")
+
+
 def require_type(name: str, value: object, *types: type | None) -> None:
     """Refuse what is of none of these types; None stands for itself.
 

@@ -20,7 +20,7 @@ from .messages import (
 from .protocol import AttentionAnswer, ModelsAnswer
 
 _MOST_CALL_BYTES = 3_000_000  # a call over gRPC may have 4 MiB
-_MOST_CALL_JOBS = 64
+_ENOUGH_WORDS = 64  # of a call: callers of the first do not wait for those of the last
 
 _Waiting = tuple[WordJob, "asyncio.Future[WordsAnswer]"]
 
@@ -76,8 +76,8 @@ class Words:
 
     def _next_jobs(self) -> list[_Waiting]:
         jobs: list[_Waiting] = []
-        num_bytes = 0
-        while self._waiting and len(jobs) < _MOST_CALL_JOBS:
+        num_words = num_bytes = 0
+        while self._waiting and num_words < _ENOUGH_WORDS:
             job, future = self._waiting[0]
             size = sum(len(image) for image in job.images)
             if jobs and num_bytes + size > _MOST_CALL_BYTES:
@@ -85,7 +85,7 @@ class Words:
             self._waiting.popleft()
             if not future.done():
                 jobs.append((job, future))
-                num_bytes += size
+                num_words, num_bytes = num_words + len(job.images), num_bytes + size
         return jobs
 
     async def _call(self, jobs: list[_Waiting]) -> None:

@@ -82,6 +82,7 @@ def ray_cluster() -> Iterator[None]:
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
         "RAY_worker_niceness": "0",
+        "RAY_metrics_report_interval_ms": "500",  # ten seconds by default, which tests would wait
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():

@@ -53,6 +53,8 @@ class EvaluateConfig(Config):
     orientations: Orientations = "upright"
     """How words may lie. upright is how training reads them; vertical is what reading uses where it
     is not told."""
+    second_look_below: float = Field(0.0, ge=0, le=1)
+    """As of reading, which uses 0.9 where it is not told; training never looks again."""
     output: str | None = None
     """Parquet file for the result of every word; null: none."""
     max_unreadable: float = Field(0.01, ge=0, le=1)
@@ -129,7 +131,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
     recognizer = config.load_recognizer()
     index = _index(config, recognizer.info.normalization)
     warm_up(recognizer, config.batch_size)
-    options = ReadOptions(orientations=config.orientations)
+    options = ReadOptions(
+        orientations=config.orientations, second_look_below=config.second_look_below
+    )
     results: list[WordResult] = []
     seconds = 0.0
     starts = range(0, index.num_rows, config.batch_size)

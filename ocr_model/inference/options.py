@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ocr_model.arguments import require_type
+from ocr_model.arguments import require_share, require_type
 from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.decoding.options import DecodeOptions
 from ocr_model.errors import ConfigError
@@ -38,6 +38,9 @@ class ReadOptions:
     splits_long: bool = True
     """Whether a word too wide for the model is read in parts that overlap; where not, it is
     squeezed. Models of stretched images take any width, and a lexicon has whole words only."""
+    second_look_below: float = 0.9
+    """Words whose characters are, on the average, less sure, but not hopeless, are read twice more,
+    wider and with a margin, and the surest reading wins; 0: none are."""
 
     def __post_init__(self) -> None:
         if self.orientations not in get_args(Orientations):
@@ -46,6 +49,7 @@ class ReadOptions:
         require_type("characters", self.characters, str, None)
         require_type("lexicon", self.lexicon, Lexicon, None)
         require_type("splits_long", self.splits_long, bool)
+        require_share("second_look_below", self.second_look_below)
         if self.characters == "":
             raise ConfigError("characters is empty: nothing could be read")
         if self.num_beams == 1 and self.lexicon is not None:

@@ -21,14 +21,14 @@ from ocr_model.bundle import Bundle
 from ocr_model.charset import normalize
 from ocr_model.decoding.lexicon import Lexicon, Trie
 from ocr_model.decoding.options import DecodeOptions
-from ocr_model.decoding.readings import Prediction, Readings, sureness, to_predictions
+from ocr_model.decoding.readings import Prediction, Readings, to_predictions
 from ocr_model.devices import Precision
 from ocr_model.errors import ConfigError
 from ocr_model.exports import Kind
 from ocr_model.image import PADDING_VALUE, ImageInput, decode_image
-from ocr_model.inference.long_words import join_parts
+from ocr_model.inference.looks import ReadParts, other_looks, read_views, surest
 from ocr_model.inference.options import AS_USUAL, UPRIGHT, ReadOptions
-from ocr_model.inference.preparing import Part, Prepared, View, prepare
+from ocr_model.inference.preparing import Part, Prepared, prepare
 from ocr_model.inference.runtimes import Runtime, TorchRuntime, load_runtime
 from ocr_model.models.attention_maps import AttentionMaps
 from ocr_model.weights import RECOGNIZER
@@ -141,16 +141,18 @@ class Recognizer:
         """
         require_count("batch_size", batch_size)
         require_type("options", options, ReadOptions)
-        decode_options = self._decode_options(options)
         prepare_one = partial(prepare, geometry=self.info.geometry, options=options)
-        return self._read_ahead(iter(images), prepare_one, decode_options, batch_size)
+        read_parts = partial(
+            self._read_parts, options=self._decode_options(options), batch_size=batch_size
+        )
+        return self._read_ahead(iter(images), prepare_one, read_parts, options.second_look_below)
 
     def _read_ahead(
         self,
         remaining: Iterator[ImageInput],
         prepare_one: Callable[[ImageInput], Prepared],
-        decode_options: DecodeOptions,
-        batch_size: int,
+        read_parts: ReadParts,
+        sure_from: float,
     ) -> Iterator[Prediction]:
         num_threads = min(_MOST_THREADS, os.cpu_count() or 1)
         with ThreadPoolExecutor(num_threads) as pool:
@@ -158,9 +160,9 @@ class Recognizer:
             while window := list(islice(remaining, _WINDOW)):
                 ahead.append([pool.submit(prepare_one, image) for image in window])
                 if len(ahead) > 1:
-                    yield from self._read_window(ahead.popleft(), decode_options, batch_size)
+                    yield from self._read_window(ahead.popleft(), read_parts, sure_from)
             while ahead:
-                yield from self._read_window(ahead.popleft(), decode_options, batch_size)
+                yield from self._read_window(ahead.popleft(), read_parts, sure_from)
 
     def attend(self, image: ImageInput, *, characters: str | None = None) -> AttentionMaps:
         """Read one word, greedily, and say where each of its characters was seen.
@@ -194,20 +196,24 @@ class Recognizer:
             )
 
     def _read_window(
-        self, futures: list[Future[Prepared]], options: DecodeOptions, batch_size: int
+        self, futures: list[Future[Prepared]], read_parts: ReadParts, sure_from: float
     ) -> list[Prediction]:
         prepared = [future.result() for future in futures]
-        parts = [part for one in prepared for view in one.views for part in view.parts]
-        readings = iter(self._read_parts(parts, options, batch_size))
-        return [
-            _surest([_read_view(view, readings) for view in one.views])
-            if one.views
-            else Prediction("", 0.0, (), error=one.error)
-            for one in prepared
+        found = [
+            surest(readings) if readings else Prediction("", 0.0, (), error=one.error)
+            for one, readings in zip(
+                prepared, read_views([one.views for one in prepared], read_parts), strict=True
+            )
         ]
+        looks = [
+            other_looks(one.views, reading, self.info.geometry, sure_from)
+            for one, reading in zip(prepared, found, strict=True)
+        ]
+        again = read_views(looks, read_parts)
+        return [surest([first, *others]) for first, others in zip(found, again, strict=True)]
 
     def _read_parts(
-        self, parts: list[Part], options: DecodeOptions, batch_size: int
+        self, parts: list[Part], *, options: DecodeOptions, batch_size: int
     ) -> list[Prediction]:
         """Read images of the model's height, those of like width together."""
         order = sorted(range(len(parts)), key=lambda i: -parts[i].shape[1])
@@ -263,22 +269,6 @@ class Recognizer:
             if len(self._tries) > _MOST_LEXICONS:
                 del self._tries[next(iter(self._tries))]  # the one that was used longest ago
         return found
-
-
-def _read_view(view: View, readings: Iterator[Prediction]) -> Prediction:
-    parts = list(islice(readings, len(view.parts)))
-    joined = parts[0] if len(parts) == 1 else join_parts(parts, view.bounds)
-    return replace(joined, rotation=view.rotation) if view.rotation else joined
-
-
-def _surest(predictions: list[Prediction]) -> Prediction:
-    """Return the reading whose characters are the surest, on the average; the first of equals.
-
-    On its side, a high crop holds a word: a single character there is another one lying down.
-    """
-    sideways = (90, 270)
-    believable = [p for p in predictions if p.rotation not in sideways or len(p.text) > 1]
-    return max(believable or predictions, key=sureness)
 
 
 def _pad(

@@ -41,6 +41,7 @@ from ocr_model.data.synthetic.stages import RendererConfig
 from serve.app import build
 
 _BATCHES = "ray_ocr_batches_total"
+_REPORT_SECONDS = 4.0  # from one report of metrics to the next, which take a core's time
 _PER_BATCH = {
     "mean_batch_words": "ray_ocr_words_total",
     "mean_batch_fill": "ray_ocr_filled_batches_total",
@@ -84,7 +85,7 @@ def main(config: LoadConfig) -> None:
         for clients in config.clients:
             before = _counters(metrics_address)
             result = closed_loop(address, requests, clients, config.seconds)
-            time.sleep(2.5)  # metrics are sent every second
+            time.sleep(2.5 * _REPORT_SECONDS)
             result |= _batch_means(before, _counters(metrics_address))
             result["share"] = result["per_second"] * config.words_per_request / alone["per_second"]
             results[clients] = result
@@ -154,7 +155,7 @@ def service(config: LoadConfig) -> Iterator[tuple[str, str]]:
         RAY_AUTH_MODE="disabled",
         RAY_USAGE_STATS_ENABLED="0",
         RAY_ENABLE_UV_RUN_RUNTIME_ENV="0",
-        RAY_metrics_report_interval_ms="1000",
+        RAY_metrics_report_interval_ms=str(int(1000 * _REPORT_SECONDS)),
         OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"),  # as Ray does; two would wait
     )
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)

@@ -1,9 +1,11 @@
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
+import pytest
 import ray
 
 Picture = Callable[..., bytes]
@@ -23,12 +25,53 @@ def test_what_the_dashboard_shows_is_exported(
     queries = [target["expr"] for panel in panels for target in panel["targets"]]
     wanted = {name for query in queries for name in re.findall(r"ray_ocr_\w+", query)}
     assert len(wanted) > 10
-    port = ray.nodes()[0]["MetricsExportPort"]
     exported: set[str] = set()
 
     def is_complete() -> bool:
-        text = httpx2.get(f"http://127.0.0.1:{port}/metrics").text
-        exported.update(re.findall(r"^(ray_ocr_\w+)", text, re.MULTILINE))
+        exported.update(re.findall(r"^(ray_ocr_\w+)", _exported(), re.MULTILINE))
         return wanted <= exported
 
     wait_until(is_complete, 60)
+
+
+def test_pages_of_a_caller_who_went_away_are_not_read(
+    client: httpx2.Client, page_picture: Picture, wait_until: Callable[..., float]
+) -> None:
+    page = page_picture(*["of nobody who is still there"] * 12)
+    scan = client.post("/v1/ocr", params={"format": "pdf"}, content=page).content
+    wait_until(lambda: _count("ray_ocr_pages_total", 'outcome="read"') > 0, 60)
+    client.post("/v1/ocr", content=page_picture("first"))
+    gone, read = _gone(), _count_when_still(wait_until)
+    with pytest.raises(httpx2.ReadTimeout):
+        client.post("/v1/ocr", content=scan, timeout=0.1)
+    wait_until(lambda: _gone() > gone, 60)
+    client.post("/v1/ocr", content=page_picture("last"))
+    assert _count_when_still(wait_until) == read + 1
+
+
+def _gone() -> float:
+    return _count("ray_ocr_requests_total", 'status="499"')
+
+
+def _count_when_still(wait_until: Callable[..., float]) -> float:
+    """Return how many pages have been read, when that has stopped to rise."""
+    former = [-1.0, -2.0, -3.0]
+
+    def is_still() -> bool:
+        time.sleep(2)
+        former[:] = [_count("ray_ocr_pages_total", 'outcome="read"'), *former[:2]]
+        return len(set(former)) == 1
+
+    wait_until(is_still, 60)
+    return former[0]
+
+
+def _count(counter: str, tag: str) -> float:
+    """Return a counter's sum over all series with a tag."""
+    lines = [line for line in _exported().splitlines() if line.startswith(counter) and tag in line]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+def _exported() -> str:
+    port = ray.nodes()[0]["MetricsExportPort"]
+    return httpx2.get(f"http://127.0.0.1:{port}/metrics").text
