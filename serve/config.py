@@ -93,8 +93,8 @@ class PagesConfig(ReplicasConfig):
     max_queued_requests: int = Field(64, ge=-1)
     target_ongoing_requests: PositiveFloat = 3.0
     batch_pixels: PositiveInt = 1_000_000
-    """Of pages that are searched together. On a CPU that is no faster, and words are read later; a
-    GPU takes more, such as 8,000,000."""
+    """Of pages that are searched together. More is no faster on a CPU, and words are read later;
+    for a GPU set some 8,000,000."""
     detector: DetectorConfig = CompactReaderConfig()
     device: str | None = None
     precision: Precision = "auto"

@@ -166,7 +166,7 @@ class RemoteRecognizer:
         self._words, self._options, self._stop = words, options, stop
 
     def read(self, images: Sequence[Crop], options: ReadOptions) -> list[Prediction]:
-        """Read crops, as the request asks, in the `orientations` of a page reader's options.
+        """Read crops, as the request asks, in orientations and as often as a page reader asks.
 
         Raises:
             RefusedError: They cannot be read so, or not now.
@@ -174,7 +174,12 @@ class RemoteRecognizer:
         _go_on(self._stop)
         if not images:
             return []
-        job = WordJob(images, replace(self._options, orientations=options.orientations))
+        words = replace(
+            self._options,
+            orientations=options.orientations,
+            second_look_below=options.second_look_below,
+        )
+        job = WordJob(images, words)
         try:
             (answer,) = self._words.read.remote([job]).result()
         except RayActorError as error:

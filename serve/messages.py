@@ -36,6 +36,8 @@ class WordOptions:
     lexicon_bonus: float | None = None
     """None: nothing but the lexicon is read. Else what its words gain in log probability."""
     orientations: WordOrientations = "vertical"
+    second_look_below: float = 0.9
+    """As `ReadOptions` has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,7 +195,10 @@ def _read_options(options: WordOptions) -> ReadOptions:
     if options.lexicon:
         lexicon = Lexicon(options.lexicon, bonus=options.lexicon_bonus)
     return ReadOptions(
-        characters=options.characters, lexicon=lexicon, orientations=options.orientations
+        characters=options.characters,
+        lexicon=lexicon,
+        orientations=options.orientations,
+        second_look_below=options.second_look_below,
     )
 
 

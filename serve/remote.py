@@ -20,7 +20,7 @@ from .messages import (
 from .protocol import AttentionAnswer, ModelsAnswer
 
 _MOST_CALL_BYTES = 3_000_000  # a call over gRPC may have 4 MiB
-_ENOUGH_WORDS = 64  # of a call: callers of the first do not wait for those of the last
+_MOST_CALL_WORDS = 64  # of several callers: those of the first do not wait for those of the last
 
 _Waiting = tuple[WordJob, "asyncio.Future[WordsAnswer]"]
 
@@ -77,15 +77,15 @@ class Words:
     def _next_jobs(self) -> list[_Waiting]:
         jobs: list[_Waiting] = []
         num_words = num_bytes = 0
-        while self._waiting and num_words < _ENOUGH_WORDS:
+        while self._waiting:
             job, future = self._waiting[0]
-            size = sum(len(image) for image in job.images)
-            if jobs and num_bytes + size > _MOST_CALL_BYTES:
+            num_words += len(job.images)
+            num_bytes += sum(len(image) for image in job.images)
+            if jobs and (num_words > _MOST_CALL_WORDS or num_bytes > _MOST_CALL_BYTES):
                 break
             self._waiting.popleft()
             if not future.done():
                 jobs.append((job, future))
-                num_words, num_bytes = num_words + len(job.images), num_bytes + size
         return jobs
 
     async def _call(self, jobs: list[_Waiting]) -> None:

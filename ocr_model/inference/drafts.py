@@ -54,6 +54,8 @@ class Draft:
     """The same few words, as they read in each turn that was tried."""
     readings: list[Prediction | None] = field(default_factory=list)
     """One per word, empty before any is; None: there was no time for it."""
+    first_readings: list[Prediction | None] = field(default_factory=list)
+    """The same of words as the page lies; a high one may read better turned to a side."""
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     limited: str = ""
@@ -87,13 +89,27 @@ class Draft:
         return begin_upright(self.quads[self._chosen], replace(self.frame, rotation=turn))
 
     def take_probes(self) -> None:
-        """Take for `probes` what was read of the chosen words, if the page was read as it lies."""
-        found = [self.readings[word] for word in self._chosen] if self.readings else []
-        if found:
-            self.probes[0] = [reading for reading in found if reading is not None]
+        """Take what was read of the chosen words as the page lies, if there was time for all."""
+        found = [self.first_readings[word] for word in self._chosen]
+        read = [reading for reading in found if reading is not None]
+        if not self.frame.rotation and len(read) == len(found):
+            self.probes[0] = read
+
+    @property
+    def is_surely_right(self) -> bool:
+        """Whether what was tried reads so well that no other turn need be."""
+        return is_surely_right(self.probes, self.turns)
 
     def turn_upright(self) -> None:
-        """Turn the frame the way in which the chosen words read the best."""
+        """Turn the frame the way in which the chosen words read the best.
+
+        Where time was too short for other turns that should have been tried, say so.
+        """
+        if not self.turns:
+            return
+        if len(self.probes) < len(self.turns) and not self.is_surely_right:
+            self.warnings.append("max_seconds: which way up the page is was not tried")
+            return
         sure = {turn: [_told(reading) for reading in found] for turn, found in self.probes.items()}
         if len(sure) == 1:  # the others would have been read as badly as wrong turns are
             ((turn, readings),) = self.probes.items()

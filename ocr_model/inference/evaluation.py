@@ -54,7 +54,7 @@ class EvaluateConfig(Config):
     """How words may lie. upright is how training reads them; vertical is what reading uses where it
     is not told."""
     second_look_below: float = Field(0.0, ge=0, le=1)
-    """As of reading, which uses 0.9 where it is not told; training never looks again."""
+    """As in `ReadOptions`, where it is 0.9; training never looks again."""
     output: str | None = None
     """Parquet file for the result of every word; null: none."""
     max_unreadable: float = Field(0.01, ge=0, le=1)

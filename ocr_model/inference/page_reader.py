@@ -30,8 +30,8 @@ from ocr_model.inference.documents import (
     PageImage,
     open_pages,
 )
-from ocr_model.inference.drafts import Draft, is_surely_right
-from ocr_model.inference.options import UPRIGHT, ReadOptions
+from ocr_model.inference.drafts import Draft
+from ocr_model.inference.options import ReadOptions
 from ocr_model.inference.pages import Page
 from ocr_model.inference.reader_config import AS_USUAL, IN_THE_BOX, PageReaderConfig, ReadingConfig
 from ocr_model.inference.recognizer import Recognizer
@@ -65,6 +65,9 @@ class PageReader:
     ) -> None:
         """Chain a detector and a recogniser; `config` says how, not which."""
         self.detector, self.recognizer, self.config = detector, recognizer, config
+        self._options = ReadOptions(
+            orientations="upright", second_look_below=config.second_look_below
+        )
         self._cut = partial(rectify, geometry=recognizer.info.geometry, config=config.crops)
 
     @classmethod
@@ -128,8 +131,11 @@ class PageReader:
         deadline = None if limit is None else started + limit * len(drafts)
         self._level(drafts)
         self._read_words([draft for draft in drafts if draft.may_be_upright], deadline)
-        if deadline is None or time.monotonic() < deadline:
-            self._orient(drafts)
+        if _is_before(deadline):
+            self._try_turns(drafts)
+        for draft in drafts:
+            draft.turn_upright()
+        if _is_before(deadline):
             self._look_again([draft for draft in drafts if draft.frame.rotation])
         unread = [draft for draft in drafts if draft.frame.rotation or not draft.readings]
         self._read_words(unread, deadline)
@@ -172,19 +178,13 @@ class PageReader:
             draft.level(may_be_turned=self.config.orientation == "any")
             draft.seconds["orient"] = time.monotonic() - began
 
-    def _orient(self, drafts: list[Draft]) -> None:
-        """Decide which way is up, by words that are read in other turns where none reads surely."""
+    def _try_turns(self, drafts: list[Draft]) -> None:
+        """Read some words in other turns where the likeliest does not read surely."""
         began = time.monotonic()
         drafts = [draft for draft in drafts if draft.turns]
-        for draft in drafts:
-            draft.take_probes()
         self._read_probes(drafts, [draft.turns[:1] for draft in drafts])
-        others = [
-            () if is_surely_right(draft.probes, draft.turns) else draft.turns for draft in drafts
-        ]
-        self._read_probes(drafts, others)
-        for draft in drafts:
-            draft.turn_upright()
+        unsure = [draft for draft in drafts if not draft.is_surely_right]
+        self._read_probes(unsure, [draft.turns for draft in unsure])
         _share_out({"orient": time.monotonic() - began}, drafts)
 
     def _look_again(self, turned: list[Draft]) -> None:
@@ -206,7 +206,7 @@ class PageReader:
             if turn not in draft.probes
         ]
         crops = [crop for draft, _, quads in wanted for crop in self._cut(draft.pixels, quads)]
-        readings = iter(self.recognizer.read(crops, UPRIGHT) if crops else ())
+        readings = iter(self.recognizer.read(crops, self._options) if crops else ())
         for draft, turn, quads in wanted:
             draft.probes[turn] = list(islice(readings, len(quads)))
 
@@ -216,15 +216,20 @@ class PageReader:
         for draft in drafts:
             draft.quads = begin_upright(draft.quads, draft.frame)
             draft.readings = [None] * len(draft.quads)
+            draft.first_readings = draft.readings.copy()
         under_way = deque[tuple[Draft, int, Quads]]()
-        for reading in self.recognizer.read_all(self._crops(drafts, under_way, deadline), UPRIGHT):
+        crops = self._crops(drafts, under_way, deadline)
+        for reading in self.recognizer.read_all(crops, self._options):
             draft, word, quad = under_way.popleft()
             former = draft.readings[word]
+            if former is None:
+                draft.first_readings[word] = reading
             if former is None or sureness(reading) > sureness(former):
                 draft.readings[word], draft.quads[word] = reading, quad[0]
         seconds = time.monotonic() - began
         num_words = max(1, sum(len(draft.quads) for draft in drafts))
         for draft in drafts:
+            draft.take_probes()
             share = seconds * len(draft.quads) / num_words
             draft.seconds["recognise"] = draft.seconds.get("recognise", 0.0) + share
 
@@ -246,7 +251,7 @@ class PageReader:
             ]
             quads = np.concatenate([draft.quads[:0], *(quad for _, quad in turned)])
             for (word, quad), crop in zip(turned, self._cut(draft.pixels, quads), strict=True):
-                if deadline is not None and time.monotonic() > deadline:
+                if not _is_before(deadline):
                     return
                 under_way.append((draft, word, quad))
                 yield crop
@@ -272,6 +277,10 @@ def _share_out(seconds: dict[str, float], drafts: list[Draft]) -> None:
         for stage, taken in seconds.items():
             share = taken * draft.pixels.size / num_pixels
             draft.seconds[stage] = draft.seconds.get(stage, 0.0) + share
+
+
+def _is_before(deadline: float | None) -> bool:
+    return deadline is None or time.monotonic() < deadline
 
 
 def _unread(image: PageImage) -> Page:

@@ -34,13 +34,15 @@ class ReadingConfig(Config):
     """Thresholds of the detector's maps; those that are not given are the detector's own."""
     crops: RectifyConfig = RectifyConfig()
     orientation: Literal["any", "upright"] = "any"
-    """any: pages that lie on a side or upside down are read too, which costs the reading of some
-    words, in several directions where that does not read surely, and of pages that lie a second
-    look. upright: pages are as they should be."""
+    """any: pages that lie on a side or upside down are read too; where one does not read surely as
+    it lies, some words are read in other directions, and one that lies is searched once more.
+    upright: pages are as they should be."""
     min_confidence: float = Field(0.15, ge=0, le=1)
     """Readings that are less sure are left out: mostly dirt, logos and leaves. On development pages
     bag-of-words F1 with 0.1, 0.15, 0.2 is 0.860, 0.861, 0.863 (FUNSD) and 0.813, 0.816, 0.821
     (SROIE), and the recall of words of street views 0.674, 0.663, 0.643."""
+    second_look_below: float = Field(0.9, ge=0, le=1)
+    """Of words, as `ReadOptions` has it; 0: every word is read once."""
     max_words: PositiveInt = 5_000
     """Of a page; where more are found, the surest are read."""
     max_seconds: PositiveFloat | None = None

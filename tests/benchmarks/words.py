@@ -18,12 +18,13 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from ocr_model.config import parse_command_line
 from ocr_model.data.index import index_for_evaluation
 from ocr_model.image import decode_image
 from ocr_model.inference.evaluation import EvaluateConfig, read_samples
+from ocr_model.inference.options import AS_USUAL, Orientations, ReadOptions
 from ocr_model.inference.recognizer import Recognizer
 from ocr_model.metrics import alphanumeric, is_right
 from ocr_model.weights import RECOGNIZER
@@ -36,6 +37,8 @@ class WordsConfig(EvaluateConfig):
 
     model: str = RECOGNIZER
     subset: Literal["train", "validation", "all"] = "validation"
+    orientations: Orientations = AS_USUAL.orientations
+    second_look_below: float = Field(AS_USUAL.second_look_below, ge=0, le=1)
     readers: tuple[Literal["ours", "tesseract", "rapidocr"], ...] = ("ours", "tesseract")
     every: PositiveInt = 1
     """Read one word in so many."""
@@ -55,7 +58,7 @@ def main() -> None:
     ]
     images = [image for image, _ in words]
     makers = {
-        "ours": lambda: _ours(config.model),
+        "ours": lambda: _ours(config),
         "tesseract": lambda: _tesseract(config.num_threads),
         "rapidocr": lambda: _rapidocr(config.num_threads),
     }
@@ -70,9 +73,12 @@ def main() -> None:
         print(json.dumps({"reader": name, **figures, "per_second": round(len(words) / seconds, 1)}))
 
 
-def _ours(model: str) -> Read:
-    recognizer = Recognizer.load(model)
-    return lambda images: [prediction.text for prediction in recognizer.read(images)]
+def _ours(config: WordsConfig) -> Read:
+    recognizer = Recognizer.load(config.model)
+    options = ReadOptions(
+        orientations=config.orientations, second_look_below=config.second_look_below
+    )
+    return lambda images: [prediction.text for prediction in recognizer.read(images, options)]
 
 
 def _tesseract(num_threads: int) -> Read:

@@ -162,6 +162,9 @@ def test_limits_leave_words_out_and_say_so(reader: Callable[..., PageReader]) ->
     late = reader(max_seconds=1e-6).read(_page())
     assert len(late.words) < len(PLACES)
     assert "words were found but not read" in late.warnings[0]
+    (untried, unread) = reader(max_seconds=1e-6, orientation="any").read(_page()).warnings
+    assert untried == "max_seconds: which way up the page is was not tried"
+    assert "words were found but not read" in unread
 
 
 def test_unsure_readings_are_left_out_where_asked(reader: Callable[..., PageReader]) -> None:

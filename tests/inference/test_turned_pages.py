@@ -52,6 +52,25 @@ def test_a_page_is_read_however_it_lies_and_says_how(reader: PageReader, quarter
     assert page.skew_confidence > 0.5
 
 
+def test_pages_of_a_group_do_not_mix_however_they_lie(reader: PageReader) -> None:
+    turned = [np.ascontiguousarray(np.rot90(_page(), quarters)) for quarters in range(4)]
+    empty = np.full((200, 300, 3), 255, np.uint8)
+    pages = list(reader.read_all([turned[2], empty, turned[0], turned[1], b"none", turned[3]]))
+    assert [page.rotation for page in pages] == [180, 0, 0, 90, 0, 270]
+    assert [page.text.split() for page in pages] == [WORDS, [], WORDS, WORDS, [], WORDS]
+
+
+def test_words_that_lie_do_not_tell_that_their_page_stands(reader: PageReader) -> None:
+    words = np.full((420, 620, 3), 255, np.uint8)
+    for place in range(5):
+        cv2.putText(words, WORDS[place], (30, 80 + 70 * place), cv2.FONT_HERSHEY_COMPLEX, 1.3, 0, 2)
+    page = np.concatenate([_page(), np.rot90(words)[:420]], axis=1)
+    assert reader.read(page).rotation == 0
+    found = reader.read(np.ascontiguousarray(np.rot90(page, 2)))
+    assert found.rotation == 180
+    assert found.rotation_confidence > 0.9
+
+
 def test_lines_that_run_at_a_slope_are_measured(reader: PageReader) -> None:
     page = reader.read(_skewed(_page(), 6))
     assert page.text.split() == WORDS
@@ -112,7 +131,7 @@ class _Counting:
 @pytest.mark.parametrize(
     ("quarters", "pages", "turns"), [(0, 1, 0), (1, 1, 2), (2, 2, 1), (3, 1, 1)]
 )
-def test_a_page_is_read_once_where_the_likeliest_turn_reads_surely(
+def test_all_of_a_page_is_read_twice_only_where_it_is_upside_down(
     reader: PageReader, quarters: int, pages: int, turns: int
 ) -> None:
     assert isinstance(reader.recognizer, Recognizer)

@@ -58,7 +58,7 @@ def _count_when_still(wait_until: Callable[..., float]) -> float:
     former = [-1.0, -2.0, -3.0]
 
     def is_still() -> bool:
-        time.sleep(2)
+        time.sleep(1)
         former[:] = [_count("ray_ocr_pages_total", 'outcome="read"'), *former[:2]]
         return len(set(former)) == 1
 

@@ -18,6 +18,7 @@ def test_what_is_not_asked_for_is_as_the_library_has_it() -> None:
     for options in (WordOptions(), RecognizeQuery().word_options()):
         assert options.orientations == library.orientations
         assert options.characters == library.characters
+        assert options.second_look_below == library.second_look_below
     assert OcrQuery().page_options().orientation == ReadingConfig().orientation
 
 
