@@ -90,9 +90,11 @@ class Draft:
 
     def take_probes(self) -> None:
         """Take what was read of the chosen words as the page lies, if there was time for all."""
+        if self.frame.rotation:
+            return
         found = [self.first_readings[word] for word in self._chosen]
         read = [reading for reading in found if reading is not None]
-        if not self.frame.rotation and len(read) == len(found):
+        if len(read) == len(found):
             self.probes[0] = read
 
     @property

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from ocr_model.decoding.readings import Prediction
+from ocr_model.detection.orientation import UprightFrame
 from ocr_model.detection.rectify import Crop
 from ocr_model.image import Pixels
-from ocr_model.inference.drafts import is_surely_right
+from ocr_model.inference.documents import PageImage
+from ocr_model.inference.drafts import Draft, is_surely_right
 from ocr_model.inference.options import ReadOptions
 from ocr_model.inference.page_reader import PageReader
 from ocr_model.inference.recognizer import Recognizer
@@ -60,15 +62,23 @@ def test_pages_of_a_group_do_not_mix_however_they_lie(reader: PageReader) -> Non
     assert [page.text.split() for page in pages] == [WORDS, [], WORDS, WORDS, [], WORDS]
 
 
-def test_words_that_lie_do_not_tell_that_their_page_stands(reader: PageReader) -> None:
-    words = np.full((420, 620, 3), 255, np.uint8)
-    for place in range(5):
-        cv2.putText(words, WORDS[place], (30, 80 + 70 * place), cv2.FONT_HERSHEY_COMPLEX, 1.3, 0, 2)
-    page = np.concatenate([_page(), np.rot90(words)[:420]], axis=1)
-    assert reader.read(page).rotation == 0
-    found = reader.read(np.ascontiguousarray(np.rot90(page, 2)))
-    assert found.rotation == 180
-    assert found.rotation_confidence > 0.9
+def test_words_that_read_better_turned_do_not_tell_that_their_page_stands() -> None:
+    corners = np.array([[0, 0], [80, 0], [80, 20], [0, 20]], np.float32)
+    quads = np.stack([corners + np.float32(10 + 40 * line) for line in range(4)])
+    frame = UprightFrame(0, 0.0, 200, 200)
+    pixels = np.full((200, 200, 3), 255, np.uint8)
+    draft = Draft(PageImage(pixels, 1), pixels, quads, np.ones(4), frame)
+    draft.level(may_be_turned=True)
+    as_it_lies = Prediction("w", 0.3, (0.3,))
+    draft.first_readings = [as_it_lies] * 4
+    draft.readings = [Prediction("harvest", 0.9, (0.9,) * 7)] * 4
+    draft.take_probes()
+    assert draft.probes == {0: [as_it_lies] * 4}
+    assert not draft.is_surely_right
+    draft.first_readings[0] = None  # there was no time for it
+    draft.probes.clear()
+    draft.take_probes()
+    assert not draft.probes
 
 
 def test_lines_that_run_at_a_slope_are_measured(reader: PageReader) -> None:
