@@ -104,7 +104,7 @@ class Recognizer:
         A picture that cannot be read has an empty text and says why in `error`. One without a word
         is read as if it had one, mostly with a low confidence (docs/reading.md). What is read in a
         picture does not depend on the others; in half precision, rounding does, by which
-        confidences differed by up to 0.01 and no text of some 1,500.
+        confidences of one look differed by up to 0.01 and no text of some 1,500.
 
         Args:
             images: Encoded bytes, RGB or grey arrays, or Pillow images, of any size.
@@ -167,8 +167,9 @@ class Recognizer:
     def attend(self, image: ImageInput, *, characters: str | None = None) -> AttentionMaps:
         """Read one word, greedily, and say where each of its characters was seen.
 
-        It is read as it is given, not turned, and as a whole: one too wide for the model, which
-        `read` cuts in parts, is squeezed. So of high and of long crops the text may be another.
+        It is read as it is given, not turned, once, and as a whole: one too wide for the model,
+        which `read` cuts in parts, is squeezed. So of high and of long crops, and of words that are
+        read unsurely, the text may be another.
 
         Raises:
             ImageError: It is not a usable picture.
