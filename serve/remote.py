@@ -79,13 +79,14 @@ class Words:
         num_words = num_bytes = 0
         while self._waiting:
             job, future = self._waiting[0]
+            if future.done():  # the caller is gone
+                self._waiting.popleft()
+                continue
             num_words += len(job.images)
             num_bytes += sum(len(image) for image in job.images)
             if jobs and (num_words > _MOST_CALL_WORDS or num_bytes > _MOST_CALL_BYTES):
                 break
-            self._waiting.popleft()
-            if not future.done():
-                jobs.append((job, future))
+            jobs.append(self._waiting.popleft())
         return jobs
 
     async def _call(self, jobs: list[_Waiting]) -> None:

@@ -75,9 +75,9 @@ class Draft:
     def level(self, *, may_be_turned: bool) -> None:
         """Level the frame, and choose the turns that are worth trying and words to try them on."""
         slope = self._level()
-        self._chosen = choose_probes(self.quads)
-        if may_be_turned and self._chosen:
-            self.turns = candidate_turns(slope)
+        if may_be_turned:
+            self._chosen = choose_probes(self.quads)
+            self.turns = candidate_turns(slope) if self._chosen else ()
 
     @property
     def may_be_upright(self) -> bool:

@@ -99,6 +99,10 @@ class EvaluateConfig(Config):
             precision=self.precision or default,
         )
 
+    def read_options(self) -> ReadOptions:
+        """Return how words are read."""
+        return ReadOptions(orientations=self.orientations, second_look_below=self.second_look_below)
+
 
 @dataclass(frozen=True)
 class WordResult:
@@ -131,9 +135,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
     recognizer = config.load_recognizer()
     index = _index(config, recognizer.info.normalization)
     warm_up(recognizer, config.batch_size)
-    options = ReadOptions(
-        orientations=config.orientations, second_look_below=config.second_look_below
-    )
+    options = config.read_options()
     results: list[WordResult] = []
     seconds = 0.0
     starts = range(0, index.num_rows, config.batch_size)

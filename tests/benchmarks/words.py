@@ -24,7 +24,7 @@ from ocr_model.config import parse_command_line
 from ocr_model.data.index import index_for_evaluation
 from ocr_model.image import decode_image
 from ocr_model.inference.evaluation import EvaluateConfig, read_samples
-from ocr_model.inference.options import AS_USUAL, Orientations, ReadOptions
+from ocr_model.inference.options import AS_USUAL, Orientations
 from ocr_model.inference.recognizer import Recognizer
 from ocr_model.metrics import alphanumeric, is_right
 from ocr_model.weights import RECOGNIZER
@@ -74,10 +74,7 @@ def main() -> None:
 
 
 def _ours(config: WordsConfig) -> Read:
-    recognizer = Recognizer.load(config.model)
-    options = ReadOptions(
-        orientations=config.orientations, second_look_below=config.second_look_below
-    )
+    recognizer, options = Recognizer.load(config.model), config.read_options()
     return lambda images: [prediction.text for prediction in recognizer.read(images, options)]
 
 

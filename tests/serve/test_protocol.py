@@ -20,6 +20,7 @@ def test_what_is_not_asked_for_is_as_the_library_has_it() -> None:
         assert options.characters == library.characters
         assert options.second_look_below == library.second_look_below
     assert OcrQuery().page_options().orientation == ReadingConfig().orientation
+    assert ReadingConfig().second_look_below == library.second_look_below
 
 
 @pytest.mark.parametrize("orientations", get_args(WordOrientations))
