@@ -71,12 +71,10 @@ class WordsConfig(ReplicasConfig):
     max_queued_requests: int = Field(-1, ge=-1)
     """A page whose words have been found is not refused."""
 
-    batch_words: PositiveInt = 8
-    """Of the model's full width, that are read at a time; of narrower ones, as many more as have
-    as many pixels when padded: of IIIT5K's some 26. A GPU takes more at once, such as 64."""
-    turn_words: PositiveInt = 32
-    """Of the model's full width, that are taken out of the queue in one turn, sorted by width, and
-    read in batches. With one batch a turn, words of all widths share it, and padding is read."""
+    batch_words: PositiveInt = 32
+    """Of the model's full width, that are taken out of the queue and read together; of narrower
+    ones, as many more as have as many pixels when padded: of IIIT5K's some 100. A GPU takes more at
+    once, such as 256."""
     calls_under_way: PositiveInt = 2
     """From one replica of the ingress: what comes meanwhile goes together in the next. One is
     computed while the next waits; more only make batches smaller."""

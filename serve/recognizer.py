@@ -16,6 +16,7 @@ from ocr_model.errors import CharsetError, ConfigError, ImageError, OCRError
 from ocr_model.image import Pixels, content_columns, decode_image
 from ocr_model.inference.options import ReadOptions
 from ocr_model.inference.recognizer import Recognizer
+from ocr_model.inference.runtimes import WIDTH_STEP
 
 from .batcher import Batcher
 from .config import ModelChoice, ModelsConfig, WordsConfig
@@ -23,7 +24,6 @@ from .messages import Fault, Reading, UserConfig, WordJob, WordOptions, WordsAns
 from .metrics import WordMetrics
 from .protocol import AttentionAnswer, ModelAnswer, ModelsAnswer
 
-_WIDTH_STEP = 16  # pixels; the recogniser pads to multiples of it
 _WARM_UP_WIDTHS = (1, 2, 4)  # heights
 _MOST_MAP_CELLS = 96  # of an attention map's longer side, which is drawn over a word on a screen
 
@@ -161,8 +161,8 @@ class WordReader:
             return []
         geometry = key.recognizer.info.geometry
         columns = [content_columns(p.shape[0], p.shape[1], geometry) for p in pixels]
-        padded = sum(-(-width // _WIDTH_STEP) * _WIDTH_STEP for width in columns)
-        cost = padded / (self._config.turn_words * geometry.width)
+        padded = sum(-(-width // WIDTH_STEP) * WIDTH_STEP for width in columns)
+        cost = padded / (self._config.batch_words * geometry.width)
         return await asyncio.wrap_future(self._batcher.submit(pixels, cost=cost, key=key))
 
     def _compute(self, key: Hashable, images: list[Pixels]) -> list[Reading]:

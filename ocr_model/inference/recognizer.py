@@ -29,12 +29,11 @@ from ocr_model.image import PADDING_VALUE, ImageInput, decode_image
 from ocr_model.inference.looks import ReadParts, other_looks, read_views, surest
 from ocr_model.inference.options import AS_USUAL, UPRIGHT, ReadOptions
 from ocr_model.inference.preparing import Part, Prepared, prepare
-from ocr_model.inference.runtimes import Runtime, TorchRuntime, load_runtime
+from ocr_model.inference.runtimes import WIDTH_STEP, Runtime, TorchRuntime, load_runtime
 from ocr_model.models.attention_maps import AttentionMaps
 from ocr_model.weights import RECOGNIZER
 
 _WINDOW = 512  # images that are sorted by width together, and prepared ahead
-_WIDTH_STEP = 16  # pixels; batches of few different shapes are faster
 _MOST_THREADS = 8
 _MOST_LEXICONS = 4
 
@@ -222,7 +221,7 @@ class Recognizer:
         most_columns = batch_size * self.info.geometry.width
         start = 0
         while start < len(order):
-            width = -(-parts[order[start]].shape[1] // _WIDTH_STEP) * _WIDTH_STEP
+            width = -(-parts[order[start]].shape[1] // WIDTH_STEP) * WIDTH_STEP
             width = min(width, self.info.geometry.width)
             chosen = order[start : start + max(1, most_columns // width)]
             start += len(chosen)

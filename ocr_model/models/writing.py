@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ocr_model.models.attention import DecoderLayer, TransformerDecoder
+from ocr_model.models.attention import DecoderLayer, KeyValue, TransformerDecoder
 
 
 class _Affine(NamedTuple):
@@ -36,7 +36,7 @@ class _Layer:
     norm: _Affine
     widen: _Affine
     narrow: _Affine
-    image: Float[Tensor, "2 rows kv_heads tokens head_size"]
+    image: KeyValue
     past: Float[Tensor, "2 rows kv_heads most_steps head_size"]
 
 
@@ -69,7 +69,7 @@ class CachedWriter:
         self._positions = decoder.positions
         self._norm = _affine(decoder.norm)
         self._classifier = _affine(decoder.classifier, dtype)
-        visible = torch.zeros_like(is_padding, dtype=self._layers[0].image.dtype)
+        visible = torch.zeros_like(is_padding, dtype=self._layers[0].image[0].dtype)
         self._mask_bias = visible.masked_fill(is_padding, float("-inf"))[:, None, None, :]
         self._without_casts = torch.autocast(kind, enabled=False)
 
@@ -94,7 +94,8 @@ class CachedWriter:
     def select(self, rows: Int[Tensor, " kept"]) -> None:
         """Keep these rows, in this order; one may come several times."""
         for layer in self._layers:
-            layer.image, layer.past = layer.image[:, rows], layer.past[:, rows]
+            key, value = layer.image
+            layer.image, layer.past = (key[rows], value[rows]), layer.past[:, rows]
         self._mask_bias = self._mask_bias[rows]
 
     def _attend_to_image(self, layer: _Layer, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -143,7 +144,6 @@ def _layer(layer: nn.Module, memory: Tensor, most_steps: int, dtype: torch.dtype
     own, cross = layer.self_attention, layer.cross_attention
     norm, widen, *_, narrow = layer.feed_forward
     together = [_affine(own.query, dtype), _affine(own.key_value, dtype)]
-    image = torch.stack(cross.project(memory))  # each step reads it again: side by side
     shape = (2, len(memory), own.num_kv_heads, most_steps, own.head_size)
     return _Layer(
         self_norm=_affine(layer.self_norm),
@@ -155,8 +155,8 @@ def _layer(layer: nn.Module, memory: Tensor, most_steps: int, dtype: torch.dtype
         norm=_affine(norm),
         widen=_affine(widen, dtype),
         narrow=_affine(narrow, dtype),
-        image=image,
-        past=image.new_empty(shape, dtype=dtype),
+        image=cross.project(memory),
+        past=memory.new_empty(shape, dtype=dtype),
     )
 
 

@@ -20,6 +20,7 @@ from ocr_model.charset import BLANK, EOS, Charset, Normalization
 from ocr_model.config import Config, parse_command_line
 from ocr_model.image import ImageGeometry
 from ocr_model.inference import recognizer as reading
+from ocr_model.inference import runtimes
 from ocr_model.models import ModelConfig, build_model
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig
 
@@ -47,12 +48,14 @@ def main() -> None:
     torch.set_num_threads(config.num_threads)
     images = _images(config)
     recognizer = Recognizer(load_bundle(config.bundle) if config.bundle else _untrained(config))
-    step, widest = reading._WIDTH_STEP, recognizer.info.geometry.width
+    step, widest = runtimes.WIDTH_STEP, recognizer.info.geometry.width
     seconds = dict.fromkeys(("by_width", "widest"), float("inf"))
     texts: dict[str, list[str]] = {}
     for _ in range(config.turns):
         for name, width_step in (("by_width", step), ("widest", widest)):
-            reading._WIDTH_STEP = width_step  # what all widths are rounded up to
+            reading.WIDTH_STEP = runtimes.WIDTH_STEP = (
+                width_step  # what all widths are rounded up to
+            )
             began = time.perf_counter()
             texts[name] = [p.text for p in recognizer.read(images)]
             seconds[name] = min(seconds[name], time.perf_counter() - began)

@@ -21,10 +21,12 @@ from ocr_model.exporting.graphs import build_graphs
 from ocr_model.exporting.int8 import quantize_graphs
 from ocr_model.exports import HALF_FILE, ExportKind, halve, read_weights, serialize_export
 from ocr_model.image import ImageGeometry, pad_image
+from ocr_model.inference import runtimes
 from ocr_model.inference.onnx_runtime import OnnxRuntime
 from ocr_model.inference.options import UPRIGHT, ReadOptions
 from ocr_model.inference.preparing import prepare
 from ocr_model.inference.recognizer import Recognizer
+from ocr_model.inference.runtimes import TorchRuntime
 from ocr_model.models import ModelConfig, build_model
 from ocr_model.models.crnn import CRNNConfig
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig
@@ -122,6 +124,33 @@ def test_graphs_read_as_torch_does_in_any_order_and_batch_size(
     assert len({p.text for p in alone}) > 2
     together = exported.onnx.read([PICTURES[i] for i in order], batch_size=batch_size)
     _same(together, [alone[i] for i in order])
+
+
+@pytest.mark.parametrize("most_pixels", [1, 10_000, 10**9])
+def test_portions_of_a_batch_are_encoded_as_the_whole(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch, most_pixels: int
+) -> None:
+    runtime = exported.torch.runtime
+    assert isinstance(runtime, TorchRuntime)
+    is_padded = exported.torch.info.geometry.fit == "pad"
+    widths = np.array([90, 90, 80, 33, 17, 16, 3] if is_padded else [90] * 7)
+    images = np.random.default_rng(0).integers(0, 256, (len(widths), 32, 90, 3), np.uint8)
+    whole = runtime.encode(images, widths)
+    calls = list[int]()
+    encode = runtime.model.encode
+    monkeypatch.setattr(
+        runtime.model, "encode", lambda *inputs: calls.append(len(inputs[0])) or encode(*inputs)
+    )
+    monkeypatch.setattr(runtimes, "_CPU_PIXELS", most_pixels)
+    found = runtime.encode(images, widths)
+    assert sum(calls) == len(widths)
+    assert (len(calls) > 1) == (most_pixels < 10**9)
+    assert found.map_size == whole.map_size
+    assert torch.equal(found.is_padding, whole.is_padding)
+    is_content = ~whole.is_padding
+    torch.testing.assert_close(
+        found.tokens[is_content], whole.tokens[is_content], rtol=1e-3, atol=1e-4
+    )
 
 
 def test_graphs_have_no_writes_into_slices_which_are_slow(exported: Exported) -> None:

@@ -4,9 +4,9 @@ from torch import nn
 
 from ocr_model.image import ImageGeometry
 from ocr_model.models import ModelConfig, build_model
-from ocr_model.models.backbones import ResNetBackbone, text_strides
+from ocr_model.models.backbones import ResNetBackbone, keep_content, text_strides
 from ocr_model.models.crnn import CRNNConfig
-from ocr_model.models.folding import folded
+from ocr_model.models.folding import cast_convolutions, folded
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig
 
 
@@ -47,3 +47,23 @@ def test_maxima_are_the_same_with_gradients_and_without(size: tuple[int, int]) -
     with torch.inference_mode():
         without = backbone(images)
     torch.testing.assert_close(without, backbone(images).detach(), rtol=0, atol=0)
+
+
+def test_padding_is_emptied_in_place_as_by_a_product() -> None:
+    is_content = torch.arange(64) < torch.tensor([[64], [40], [7]])
+    features = torch.randn(3, 5, 4, 32).contiguous(memory_format=torch.channels_last)
+    product = keep_content(features, is_content, 2)
+    assert (product == 0).any()
+    with torch.inference_mode():
+        emptied = features.clone()
+        assert keep_content(emptied, is_content, 2) is emptied
+    torch.testing.assert_close(emptied, product, rtol=0, atol=0)
+
+
+def test_convolutions_that_are_cast_compute_what_autocast_makes_of_them() -> None:
+    backbone = folded(ResNetBackbone("resnet10", strides={}, width=0.25).eval())
+    images = torch.randn(2, 3, 32, 64)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        expected = backbone(images)
+        assert torch.equal(cast_convolutions(backbone, torch.bfloat16)(images), expected)
+    assert backbone.conv1.weight.dtype is torch.bfloat16
