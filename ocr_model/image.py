@@ -27,6 +27,9 @@ ModelInput = UInt8[np.ndarray, "input_height input_width 3"]
 MAX_PIXELS = 50_000_000
 """Largest picture that is decoded, in pixels (an A4 page at 600 dpi has 35 million)."""
 
+WIDTH_STEP = 16
+"""Pixels; batches are as wide as multiples of it, so that there are few shapes."""
+
 PADDING_VALUE = 127
 """Grey of the columns behind an image that is padded."""
 

@@ -72,12 +72,12 @@ class WordsConfig(ReplicasConfig):
     """A page whose words have been found is not refused."""
 
     batch_words: PositiveInt = 32
-    """Of the model's full width, that are taken out of the queue and read together; of narrower
-    ones, as many more as have as many pixels when padded: of IIIT5K's some 100. A GPU takes more at
-    once, such as 256."""
+    """Of the model's full width, that are taken out of the queue at a time, and read in one or two
+    batches; of narrower ones, as many more as have as many pixels when padded: of IIIT5K's some
+    100. Where many small requests should fill more, `calls_under_way` has to rise with it."""
     calls_under_way: PositiveInt = 2
-    """From one replica of the ingress: what comes meanwhile goes together in the next. One is
-    computed while the next waits; more only make batches smaller."""
+    """From one replica of the ingress, of up to some 64 words each: what comes meanwhile goes
+    together in the next. One is computed while the next waits."""
     device: str | None = None
     """Such as `cpu` or `cuda`; null: a GPU where the replica was given one."""
     precision: Precision = "auto"

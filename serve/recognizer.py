@@ -13,10 +13,9 @@ from ocr_model.bundle import BundleInfo
 from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.decoding.readings import Prediction
 from ocr_model.errors import CharsetError, ConfigError, ImageError, OCRError
-from ocr_model.image import Pixels, content_columns, decode_image
+from ocr_model.image import WIDTH_STEP, Pixels, content_columns, decode_image
 from ocr_model.inference.options import ReadOptions
 from ocr_model.inference.recognizer import Recognizer
-from ocr_model.inference.runtimes import WIDTH_STEP
 
 from .batcher import Batcher
 from .config import ModelChoice, ModelsConfig, WordsConfig

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -28,11 +29,19 @@ def list_images(
     the usual names of fields are understood.
 
     Raises:
-        DatasetError: The folder is missing, or its list cannot be understood.
+        DatasetError: The folder is missing or cannot be read, or its list cannot be understood.
     """
-    root = Path(folder).expanduser()
+    try:
+        return _list_images(Path(folder).expanduser(), subset, stem_pattern)
+    except OSError as error:
+        raise DatasetError(f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def _list_images(
+    root: Path, subset: Literal["train", "validation"], stem_pattern: str
+) -> list[tuple[str, str | None]]:
     if not root.is_dir():
-        raise DatasetError(f"there is no folder {folder}")
+        raise DatasetError(f"there is no folder {root}")
     names = ("train", "labels") if subset == "train" else _VALIDATION_NAMES
     for name in names:
         for base in (root / name, root):
@@ -106,6 +115,16 @@ def _field(path: Path, entry: Mapping[str, object], names: tuple[str, ...]) -> o
     raise DatasetError(f"{path}: an entry has none of {names}, only {sorted(entry)}")
 
 
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield all files; a folder that cannot be listed is an error, not empty."""
+    for place, _, names in os.walk(folder, onerror=_raise):
+        yield from (Path(place) / name for name in names)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def _label_by_stem(folder: Path, stem_pattern: str) -> Iterator[tuple[str, str | None]]:
     try:
         pattern = re.compile(stem_pattern)
@@ -115,7 +134,7 @@ def _label_by_stem(folder: Path, stem_pattern: str) -> Iterator[tuple[str, str |
         ) from error
     if "label" not in pattern.groupindex:
         raise DatasetError(f"data.stem_pattern {stem_pattern!r} has no group named 'label'")
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(_files_below(folder)):
         is_validation = any(folder / name in path.parents for name in _VALIDATION_NAMES)
         if path.suffix.lower() in _IMAGE_SUFFIXES and not is_validation:
             found = pattern.fullmatch(path.stem)

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Bool, Int, Integer, Shaped
 from torch import Tensor
 
-from ocr_model.arguments import is_number, require_type
+from ocr_model.arguments import is_number, require_count, require_type
 from ocr_model.charset import PAD, SPECIAL_TOKENS, Charset
 from ocr_model.errors import ConfigError
+from ocr_model.word_lists import frequent_words
 
 OUTSIDE = -1
 """The state of a row whose characters begin no word; it stays there."""
@@ -61,6 +62,24 @@ class Lexicon:
         if not words:
             raise ConfigError(f"lexicon {path} has no words; it needs one per line")
         return cls(words, any_case, bonus)
+
+    @classmethod
+    def of_language(
+        cls, language: str, *, num_words: int = 30_000, bonus: float = 2.0
+    ) -> "Lexicon":
+        """Make the most frequent words of a language, in any case, likelier than other texts.
+
+        Args:
+            language: As wordfreq names it, such as `en` or `de`.
+            num_words: How many; of one letter none.
+            bonus: What they gain in log probability.
+
+        Raises:
+            ConfigError: There is no list of the language; a number is out of its range.
+        """
+        require_count("num_words", num_words)
+        words = [word for word in frequent_words(language, num_words) if len(word) > 1]
+        return cls(words, any_case=True, bonus=bonus)
 
     def forms(self) -> Iterator[str]:
         """Yield every spelling; one may come several times."""

@@ -57,6 +57,17 @@ class DecodeOptions:
         """Whether nothing but the trie's words can be read."""
         return self.trie is not None and self.lexicon_bonus is None
 
+    @property
+    def sure_from(self) -> float:
+        """Confidence from which on a greedy reading is the one that search would look for.
+
+        All others together have the rest of the probability, and gain at most the bonus. Above 1
+        where that is not so.
+        """
+        if self.is_hard or self.length_penalty:
+            return math.inf
+        return 1 / (1 + math.exp(-(self.lexicon_bonus or 0.0)))
+
     def length_divisor(self, num_chars: Shaped[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
         """Return what a log probability is divided by; at least 1 from the first character on.
 

@@ -15,8 +15,8 @@ from torch.export import Dim, export
 
 from ocr_model.bundle import Bundle
 from ocr_model.errors import ConfigError, ExportError
-from ocr_model.image import ImageGeometry
-from ocr_model.inference.onnx_runtime import COLUMNS_GRAPH, ENCODE_GRAPH, STEP_GRAPH, WIDTH_STEP
+from ocr_model.image import WIDTH_STEP, ImageGeometry
+from ocr_model.inference.onnx_runtime import COLUMNS_GRAPH, ENCODE_GRAPH, STEP_GRAPH
 from ocr_model.models.attention import (
     DecoderLayer,
     KeyValue,

@@ -116,9 +116,14 @@ def open_pages(source: DocumentSource, config: DocumentConfig | None = None) -> 
 def list_documents(folder: Path) -> list[Path]:
     """Return a folder's image files and PDFs, those of its subfolders too, in natural order.
 
-    Natural is `page 2` before `page 10`. Hidden files and folders are left out.
+    Natural is `page 2` before `page 10`. Hidden files and folders are left out. Folders that cannot
+    be listed are among the files, so that whoever opens them is told why.
     """
-    found = [path.relative_to(folder) for path in folder.rglob("*")]
+    found, shut = list[Path](), list[Path]()
+    for place, _, names in os.walk(
+        folder, onerror=lambda error: shut.append(Path(error.filename).relative_to(folder))
+    ):
+        found += [(Path(place) / name).relative_to(folder) for name in names]
     documents = [
         path
         for path in found
@@ -126,7 +131,7 @@ def list_documents(folder: Path) -> list[Path]:
         and not any(part.startswith(".") for part in path.parts)
         and os.path.isfile(folder / path)  # noqa: PTH113  # never raises
     ]
-    return [folder / path for path in sorted(documents, key=_natural_key)]
+    return [folder / path for path in sorted(documents + shut, key=_natural_key)]
 
 
 def _natural_key(path: Path) -> list[list[tuple[int, str]]]:

@@ -20,6 +20,7 @@ from ocr_model.data.index import index_for_evaluation
 from ocr_model.data.order import sequential
 from ocr_model.data.sources import DataConfig
 from ocr_model.data.synthetic.source import SyntheticSource
+from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.decoding.readings import Prediction
 from ocr_model.devices import Precision
 from ocr_model.errors import ConfigError, DatasetError
@@ -55,6 +56,8 @@ class EvaluateConfig(Config):
     is not told."""
     second_look_below: float = Field(0.0, ge=0, le=1)
     """As in `ReadOptions`, where it is 0.9; training never looks again."""
+    language: str | None = None
+    """Such as `en`: its frequent words are likelier, as `Lexicon.of_language` has it."""
     output: str | None = None
     """Parquet file for the result of every word; null: none."""
     max_unreadable: float = Field(0.01, ge=0, le=1)
@@ -101,7 +104,11 @@ class EvaluateConfig(Config):
 
     def read_options(self) -> ReadOptions:
         """Return how words are read."""
-        return ReadOptions(orientations=self.orientations, second_look_below=self.second_look_below)
+        return ReadOptions(
+            lexicon=None if self.language is None else Lexicon.of_language(self.language),
+            orientations=self.orientations,
+            second_look_below=self.second_look_below,
+        )
 
 
 @dataclass(frozen=True)
@@ -130,12 +137,13 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
     Raises:
         BundleError: The bundle cannot be loaded.
         DatasetError: The dataset is missing, empty, or more images than allowed are unreadable.
-        ConfigError: A setting has no effect.
+        ConfigError: A setting has no effect, or a language no list of words.
     """
     recognizer = config.load_recognizer()
     index = _index(config, recognizer.info.normalization)
     warm_up(recognizer, config.batch_size)
     options = config.read_options()
+    recognizer.read([], options)  # compiles a lexicon
     results: list[WordResult] = []
     seconds = 0.0
     starts = range(0, index.num_rows, config.batch_size)

@@ -21,7 +21,7 @@ from ocr_model.decoding.options import DecodeOptions
 from ocr_model.decoding.readings import Readings
 from ocr_model.decoding.search import read_columns, write
 from ocr_model.errors import BundleError
-from ocr_model.image import PADDING_VALUE
+from ocr_model.image import PADDING_VALUE, WIDTH_STEP
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig
 
 COLUMNS_GRAPH = "columns.onnx"
@@ -30,8 +30,6 @@ ENCODE_GRAPH = "encode.onnx"
 """Images to keys and values for the decoder."""
 STEP_GRAPH = "step.onnx"
 """One character further: the newest characters and a cache to logits and a longer cache."""
-WIDTH_STEP = 16
-"""Pixels; graphs that take any width take multiples of it."""
 
 _UNRUNNABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotInThisVersion)
 """What a graph raises that needs a newer onnxruntime."""

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
+from ocr_model.arguments import require_type
 from ocr_model.bundle import BundleInfo
 from ocr_model.decoding.readings import Prediction, sureness
 from ocr_model.detection.boxes import FoundWords, find_words
@@ -76,8 +77,9 @@ class PageReader:
 
         Raises:
             BundleError: One of them is missing, incomplete or altered.
-            ConfigError: There is no such device here, or a setting has no effect.
+            ConfigError: There is no such device here, or a setting has no effect; `config` is none.
         """
+        require_type("config", config, PageReaderConfig)
         recognizer = Recognizer.load(
             config.recognizer, device=config.device, precision=config.precision, kind=config.kind
         )

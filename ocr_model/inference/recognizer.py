@@ -25,12 +25,13 @@ from ocr_model.decoding.readings import Prediction, Readings, to_predictions
 from ocr_model.devices import Precision
 from ocr_model.errors import ConfigError
 from ocr_model.exports import Kind
-from ocr_model.image import PADDING_VALUE, ImageInput, decode_image
+from ocr_model.image import PADDING_VALUE, WIDTH_STEP, ImageInput, decode_image
 from ocr_model.inference.looks import ReadParts, other_looks, read_views, surest
 from ocr_model.inference.options import AS_USUAL, UPRIGHT, ReadOptions
 from ocr_model.inference.preparing import Part, Prepared, prepare
-from ocr_model.inference.runtimes import WIDTH_STEP, Runtime, TorchRuntime, load_runtime
+from ocr_model.inference.runtimes import Runtime, TorchRuntime, load_runtime
 from ocr_model.models.attention_maps import AttentionMaps
+from ocr_model.models.resnet_transformer import ResNetTransformerConfig
 from ocr_model.weights import RECOGNIZER
 
 _WINDOW = 512  # images that are sorted by width together, and prepared ahead
@@ -53,8 +54,7 @@ class Recognizer:
         """Put a bundle's model on `device`, or take what runs one.
 
         `precision` is that of the network (on a CPU, steps of a decoder are in fp32 whatever it
-        is): `auto` is bf16 where the device computes in it, else
-        fp16 on a GPU, and fp32 on a CPU.
+        is): `auto` is bf16 where the device computes in it, else fp16 on a GPU, fp32 on a CPU.
 
         Raises:
             ConfigError: There is no such device here.
@@ -108,8 +108,8 @@ class Recognizer:
         Args:
             images: Encoded bytes, RGB or grey arrays, or Pillow images, of any size.
             options: How to read.
-            batch_size: Images of the model's full width that go through the network at a time; of
-                narrower ones, as many more as have as many pixels.
+            batch_size: Images of the model's full width that are read together; of narrower ones,
+                as many more as have as many pixels.
 
         Raises:
             TypeError: `images` is one picture, not a list.
@@ -214,6 +214,26 @@ class Recognizer:
 
     def _read_parts(
         self, parts: list[Part], *, options: DecodeOptions, batch_size: int
+    ) -> list[Prediction]:
+        """Read images of the model's height; search for none that is read surely without."""
+        if not (options.needs_search and options.sure_from < 1 and self._writes):
+            return self._read_batches(parts, options, batch_size)
+        greedy = replace(options, num_beams=1, trie=None, lexicon_bonus=None)
+        found = self._read_batches(parts, greedy, batch_size)
+        unsure = [i for i, each in enumerate(found) if each.confidence < options.sure_from]
+        searched = self._read_batches([parts[i] for i in unsure], options, batch_size)
+        for i, prediction in zip(unsure, searched, strict=True):
+            found[i] = prediction
+        return found
+
+    @property
+    def _writes(self) -> bool:
+        """Whether a confidence is the probability of one text; CTC's is that of one path to it."""
+        model = self.info.model
+        return isinstance(model, ResNetTransformerConfig) and model.decode_with == "decoder"
+
+    def _read_batches(
+        self, parts: list[Part], options: DecodeOptions, batch_size: int
     ) -> list[Prediction]:
         """Read images of the model's height, those of like width together."""
         order = sorted(range(len(parts)), key=lambda i: -parts[i].shape[1])

@@ -17,17 +17,15 @@ from ocr_model.decoding.readings import Readings
 from ocr_model.devices import Precision, best_device, computing, precision_on, usable_device
 from ocr_model.errors import ConfigError
 from ocr_model.exports import ExportKind, Kind, load_export, load_half
-from ocr_model.image import Pixels
+from ocr_model.image import WIDTH_STEP, Pixels
 from ocr_model.models.attention_maps import AttentionMaps, read_with_attention
 from ocr_model.models.folding import cast_convolutions, folded
 from ocr_model.models.interface import Features, RecognizerModel
 
-WIDTH_STEP = 16
-"""Pixels; the widths of batches are multiples of it."""
-
 _CPU_PIXELS = 65_536
-"""Of pictures that a CPU encodes at a time. More are no faster, as they do not fit in its caches;
-the decoder, whose steps cost much whatever is in them, takes all of a batch together."""
+"""Of pictures that a CPU encodes at a time, so that they stay in its caches: the compact model
+takes 0.62 ms for each of 16 pictures of 112 columns, 0.71 of 32 and 0.76 of 128 (one thread of a
+Xeon, bf16). The decoder, whose steps cost much whatever is in them, takes all of a batch."""
 
 
 @runtime_checkable
@@ -58,7 +56,7 @@ class Runtime(Protocol):
 
 
 class TorchRuntime:
-    """Runs a bundle's model on any device."""
+    """Runs a bundle's model on any device; `model` computes within `computing` alone."""
 
     def __init__(
         self, bundle: Bundle, *, device: str | torch.device = "cpu", precision: Precision = "auto"
@@ -95,7 +93,7 @@ class TorchRuntime:
     ) -> Features:
         """Return what decoding takes, on the device; fastest where pictures are sorted by width."""
         with self.computing():
-            return joined(
+            return _joined(
                 [
                     self.model.encode(
                         self._to_device(torch.from_numpy(some)),
@@ -143,8 +141,10 @@ class TorchRuntime:
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
 
-def joined(features: list[Features]) -> Features:
+def _joined(features: list[Features]) -> Features:
     """Put batches together, padded on the right to the widest."""
+    if len(features) == 1:
+        return features[0]
     height, width = features[0].map_size[0], max(each.map_size[1] for each in features)
     tokens, is_padding = [], []
     for each in features:

@@ -118,16 +118,18 @@ class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
     def _pool(
         self, features: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels _height _width"]:
-        """Take maxima over 3x3, as torchvision does; where rows alone are halved, 6 times as fast.
+        """Take maxima over 3x3, as torchvision does; where rows alone are halved, faster on a CPU.
 
-        Not in exports: other runtimes have no fast way to write into slices.
+        In bf16 in 0.12 ms instead of 0.71, of 18 pictures of 112 columns. Not in exports: other
+        runtimes have no fast way to write into slices.
         """
         pooled: Tensor
         is_plain = self.maxpool.stride != (2, 1) or features.shape[2] % 2
-        if is_plain or torch.is_grad_enabled() or torch.compiler.is_exporting():
+        if is_plain or not _only_reads(features):
             pooled = self.maxpool(features)
             return pooled
-        # Behind a ReLU nothing is negative, and there bits compare as whole numbers do.
+        # Behind a ReLU nothing is negative (but some NaN, which are lost), and there bits compare
+        # as whole numbers do.
         bits = features.view(_BITS[features.element_size()])
         upper, lower = bits[:, :, 0::2], bits[:, :, 1::2]
         rows = torch.maximum(upper, lower)
@@ -172,6 +174,12 @@ class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
             first.downsample[0].stride = stride
 
 
+def _only_reads(features: Tensor) -> bool:
+    """Say whether there may be writes in place: on a CPU, where nothing is learned or exported."""
+    is_learned = torch.is_grad_enabled() or torch.compiler.is_exporting()
+    return features.device.type == "cpu" and not is_learned
+
+
 def _raise_to(these: Tensor, others: Tensor) -> None:
     torch.maximum(these, others, out=these)
 
@@ -190,12 +198,12 @@ def keep_content(
 ) -> Float[Tensor, "batch channels _height _width"]:
     """Set to 0 what lies behind the end of each image; `stride` is pixels per column.
 
-    Where nothing is learned, and on a CPU, in place.
+    On a CPU, where nothing is learned, in place: the argument is spent.
     """
     if is_content is None:
         return features
     is_kept = is_content[:, ::stride]
-    if features.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_exporting():
+    if not _only_reads(features):
         # A product keeps the layout in memory, and is one pass; masked_fill took twice the time of
         # all convolutions.
         return features * is_kept[:, None, None].to(features.dtype)
@@ -210,7 +218,10 @@ def _through(
     is_content: Bool[Tensor, "batch pixels"] | None,
     stride: int,
 ) -> Float[Tensor, "batch more_channels _lower _narrower"]:
-    """Run a block as torchvision does, with nothing in the padding that its convolutions see."""
+    """Run a block as torchvision does, with nothing in the padding that its convolutions see.
+
+    What the shortcut has in the padding does not matter, so it may be emptied with the features.
+    """
     stride_after = stride * _horizontal(_strided(block))
     shortcut: Tensor = features if block.downsample is None else block.downsample(features)
     if isinstance(block, Bottleneck):

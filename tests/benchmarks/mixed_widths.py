@@ -53,9 +53,7 @@ def main() -> None:
     texts: dict[str, list[str]] = {}
     for _ in range(config.turns):
         for name, width_step in (("by_width", step), ("widest", widest)):
-            reading.WIDTH_STEP = runtimes.WIDTH_STEP = (
-                width_step  # what all widths are rounded up to
-            )
+            reading.WIDTH_STEP = runtimes.WIDTH_STEP = width_step  # what widths are rounded up to
             began = time.perf_counter()
             texts[name] = [p.text for p in recognizer.read(images)]
             seconds[name] = min(seconds[name], time.perf_counter() - began)

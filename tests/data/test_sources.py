@@ -1,5 +1,7 @@
 import csv
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -458,6 +460,24 @@ def test_a_list_that_is_not_understood_is_named(tmp_path: Path, content: str, me
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"there is no folder .*none"):
         _folder(tmp_path / "none").fragments("train")
+
+
+@pytest.mark.parametrize("shut", ["train", "sub"])
+def test_a_folder_that_cannot_be_listed_is_named(
+    tmp_path: Path, shut: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / shut).mkdir()
+    (tmp_path / "3_one.png").write_bytes(b"")
+    scan = os.scandir
+
+    def scandir(place: str) -> object:
+        if str(place).endswith(shut):
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # root may list them all
+    with pytest.raises(DatasetError, match=rf"cannot read .*{shut}: Permission denied"):
+        _folder(tmp_path).fragments("train")
 
 
 def test_many_files_are_read_in_runs_of_a_thousand(tmp_path: Path) -> None:

@@ -126,6 +126,43 @@ def test_enough_beams_find_what_a_search_through_all_texts_finds(
 
 
 @settings(deadline=None, database=None, max_examples=60)
+@given(
+    seed=SEEDS,
+    words=st.none() | WORDS,
+    bonus=st.floats(0, 4),
+    allowed=st.sampled_from([None, "ab"]),
+    scale=st.floats(2, 12),
+)
+def test_what_is_read_surely_is_what_search_finds(
+    seed: int, words: tuple[str, ...] | None, bonus: float, allowed: str | None, scale: float
+) -> None:
+    table = draw(seed, images=8, scale=scale)
+    is_allowed = None if allowed is None else mask(allowed)
+    options = DecodeOptions(ALL, is_allowed=is_allowed)
+    if words is not None:
+        options = replace(options, trie=compiled(*words), lexicon_bonus=bonus)
+    greedy = decode_greedily(
+        replace(table),
+        batch_size=len(table.logits),
+        max_chars=MAX_CHARS,
+        device=CPU,
+        options=DecodeOptions(is_allowed=is_allowed),
+    )
+    is_sure = (greedy.confidences > options.sure_from + 1e-6).tolist()
+    searched = texts(read(table, options))
+    for sure, first, found in zip(is_sure, texts(greedy), searched, strict=True):
+        assert first == found or not sure
+
+
+def test_a_lexicon_alone_or_a_length_penalty_leaves_nothing_sure() -> None:
+    assert DecodeOptions(trie=compiled("a")).sure_from > 1
+    assert DecodeOptions(2, length_penalty=1.0).sure_from > 1
+    assert DecodeOptions(2).sure_from == 0.5
+    soft = DecodeOptions(2, trie=compiled("a"), lexicon_bonus=math.log(9))
+    assert soft.sure_from == pytest.approx(0.9)
+
+
+@settings(deadline=None, database=None, max_examples=60)
 @given(seed=SEEDS, allowed=st.sampled_from([None, "ac"]), scale=st.floats(0.1, 8))
 def test_one_beam_reads_as_greedy_reading_does(
     seed: int, allowed: str | None, scale: float

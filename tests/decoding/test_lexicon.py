@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -136,6 +137,27 @@ def test_a_file_without_words_is_refused(
 def test_a_bonus_is_finite_and_not_negative(bonus: float) -> None:
     with pytest.raises(ConfigError, match="bonus"):
         Lexicon(("a",), bonus=bonus)
+
+
+def test_a_lexicon_of_a_language_makes_its_words_likelier_in_any_case() -> None:
+    lexicon = Lexicon.of_language("de", num_words=300)
+    assert {"und", "Und", "UND", "für"} <= set(lexicon.forms())
+    assert min(map(len, lexicon.words)) > 1
+    assert lexicon.bonus == 2.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"language": "klingon"}, "no words of language 'klingon'; there are ar, bg, "),
+        ({"language": "tlh"}, "no words of language 'tlh'"),
+        ({"language": "en", "num_words": 0}, "num_words must be 1 or more"),
+        ({"language": "en", "bonus": -1.0}, "bonus"),
+    ],
+)
+def test_a_language_without_words_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Lexicon.of_language(**arguments)
 
 
 def test_a_lexicon_of_no_words_is_refused() -> None:

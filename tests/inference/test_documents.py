@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import io
 import os
@@ -347,6 +348,24 @@ def test_a_folder_gives_all_pages_in_natural_order(tmp_path: Path) -> None:
         ("Page 2.TIF", 2),
         ("page 10.png", 1),
     ]
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_among_the_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shut").mkdir()
+    (tmp_path / "word.png").write_bytes(_encoded("PNG"))
+    scan = os.scandir
+
+    def scandir(place: str) -> object:
+        if str(place).endswith("shut"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # root may list them all
+    errors = {Path(page.source).name: page.error for page in open_pages(tmp_path)}
+    assert errors["word.png"] == ""
+    assert errors["shut"].startswith("unreadable: ")
 
 
 def test_a_folder_without_documents_says_so(tmp_path: Path) -> None:

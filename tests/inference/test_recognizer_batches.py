@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -228,6 +229,27 @@ def test_a_lexicon_reads_the_same_in_any_batch(recognizer: Recognizer) -> None:
     options = ReadOptions(lexicon=Lexicon(("12", "ab", "e", "0f3", "c5"), bonus=4.0))
     together = recognizer.read(PICTURES, options)
     _same([recognizer.read([picture], options)[0] for picture in PICTURES], together)
+
+
+def test_what_is_read_surely_is_not_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    recognizer = _untrained(CONFIGS["transformer"])
+    once = ReadOptions(orientations="upright", second_look_below=0.0)
+    plain = recognizer.read(PICTURES, once)
+    median = float(np.median([p.confidence for p in plain]))
+    monkeypatch.setattr(DecodeOptions, "sure_from", median)
+    searched = list[int]()
+    read_batches = recognizer._read_batches
+
+    def counted(parts: list[Any], options: DecodeOptions, batch_size: int) -> list[Prediction]:
+        if options.needs_search:
+            searched.append(len(parts))
+        return read_batches(parts, options, batch_size)
+
+    monkeypatch.setattr(recognizer, "_read_batches", counted)
+    found = recognizer.read(PICTURES, replace(once, num_beams=4))
+    assert sum(searched) == sum(p.confidence < median for p in plain) > 0
+    for first, second in zip(plain, found, strict=True):
+        assert first.confidence < median or first.text == second.text
 
 
 def test_beams_find_readings_that_are_no_less_likely() -> None:

@@ -20,6 +20,7 @@ from ocr_model import Recognizer
 from ocr_model.bundle import load_bundle
 from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.inference.options import ReadOptions
+from ocr_model.inference.page_reader import PageReader
 from ocr_model.inference.runtimes import TorchRuntime
 
 path = sys.argv[1]
@@ -45,6 +46,8 @@ CASES = {
     "Lexicon(7)": "a lexicon takes a list of words, got 7",
     "Lexicon(['total', 7])": "a lexicon's word must be str, got 7",
     "Lexicon(['total'], any_case='yes')": "any_case must be bool, got 'yes'",
+    "Lexicon.of_language('en', num_words='9')": "num_words must be 1 or more, a whole number, got",
+    "PageReader.load(path)": "config must be PageReaderConfig, got '/",
     "Lexicon(['total'], bonus='2')": "a finite log probability of 0 or more, got '2'",
     "recognizer.read(images, 32)": "options must be ReadOptions, got 32",
     "recognizer.read(images, batch_size='8')": "batch_size must be 1 or more, a whole number, got",

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from wordfreq import top_n_list
-
 from ocr_model.data.synthetic.fonts import FontCatalog
 from ocr_model.errors import ConfigError
+from ocr_model.word_lists import frequent_words
 
 logger = logging.getLogger(__name__)
 
@@ -80,10 +79,7 @@ def drawable_words(listed: tuple[str, ...], fonts: FontCatalog, max_chars: int) 
 
 
 def _frequent_words(language: str, size: int, marks: str) -> list[str]:
-    try:
-        listed = top_n_list(language, size)
-    except LookupError as error:
-        raise ConfigError(f"data.lexicon.languages: {error}") from error
+    listed = frequent_words(language, size)
     counts = Counter(char for word in listed for char in set(word))
     own = {c for c, n in counts.items() if c in marks or (c.isalpha() and n > _RARE * len(listed))}
     return [word for word in listed if own.issuperset(word) and word.strip(marks)]
