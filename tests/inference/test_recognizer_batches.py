@@ -233,7 +233,7 @@ def test_a_lexicon_reads_the_same_in_any_batch(recognizer: Recognizer) -> None:
 
 def test_what_is_read_surely_is_not_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
     recognizer = _untrained(CONFIGS["transformer"])
-    once = ReadOptions(orientations="upright", second_look_below=0.0)
+    once = ReadOptions(orientations="upright", splits_long=False, second_look_below=0.0)
     plain = recognizer.read(PICTURES, once)
     median = float(np.median([p.confidence for p in plain]))
     monkeypatch.setattr(DecodeOptions, "sure_from", median)
