@@ -212,7 +212,8 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise BundleError(
             f"cannot read {path}: {error.strerror}. A bundle is a folder with {WEIGHTS_FILE} and "
-            f"{MODEL_FILE}, such as jobs/train.py writes to <run.storage>/<run.name>/best"
+            f"{MODEL_FILE}, such as jobs/train.py and jobs/train_detector.py write to "
+            "<run.storage>/<run.name>/best"
         ) from error
 
 
