@@ -176,6 +176,11 @@ def pad_image(content: Pixels, geometry: ImageGeometry) -> ModelInput:
     return padded
 
 
+def padded_width(width: int) -> int:
+    """Return the width of a batch that holds so wide an image."""
+    return -(-width // WIDTH_STEP) * WIDTH_STEP
+
+
 def content_columns(height: int, width: int, geometry: ImageGeometry) -> int:
     """Return how many columns of the model input an image of this size fills."""
     if geometry.fit == "stretch":

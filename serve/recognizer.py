@@ -13,7 +13,7 @@ from ocr_model.bundle import BundleInfo
 from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.decoding.readings import Prediction
 from ocr_model.errors import CharsetError, ConfigError, ImageError, OCRError
-from ocr_model.image import WIDTH_STEP, Pixels, content_columns, decode_image
+from ocr_model.image import Pixels, content_columns, decode_image, padded_width
 from ocr_model.inference.options import ReadOptions
 from ocr_model.inference.recognizer import Recognizer
 
@@ -160,7 +160,7 @@ class WordReader:
             return []
         geometry = key.recognizer.info.geometry
         columns = [content_columns(p.shape[0], p.shape[1], geometry) for p in pixels]
-        padded = sum(-(-width // WIDTH_STEP) * WIDTH_STEP for width in columns)
+        padded = sum(map(padded_width, columns))
         cost = padded / (self._config.batch_words * geometry.width)
         return await asyncio.wrap_future(self._batcher.submit(pixels, cost=cost, key=key))
 

@@ -78,7 +78,7 @@ def fetch(config: ClientConfig) -> Iterator[Answer]:
         for path in list_documents(source) if source.is_dir() else [source]:
             try:
                 content = client.convert(path.read_bytes(), config.format, model=config.model)
-            except ServiceError as error:
+            except (ServiceError, OSError) as error:
                 yield Answer(str(path), "", str(error))
             else:
                 yield Answer(str(path), _kept(config, path.relative_to(root), content))

@@ -15,7 +15,7 @@ from torch.export import Dim, export
 
 from ocr_model.bundle import Bundle
 from ocr_model.errors import ConfigError, ExportError
-from ocr_model.image import WIDTH_STEP, ImageGeometry
+from ocr_model.image import WIDTH_STEP, ImageGeometry, padded_width
 from ocr_model.inference.onnx_runtime import COLUMNS_GRAPH, ENCODE_GRAPH, STEP_GRAPH
 from ocr_model.models.attention import (
     DecoderLayer,
@@ -217,7 +217,7 @@ def _flat(free: Iterable[Any]) -> Iterator[Any]:
 def _most_width(geometry: ImageGeometry) -> int:
     if geometry.fit == "stretch":
         return geometry.width
-    return -(-geometry.width // WIDTH_STEP) * WIDTH_STEP
+    return padded_width(geometry.width)
 
 
 def _decoder(model: ResNetTransformer) -> TransformerDecoder:

@@ -127,11 +127,12 @@ def list_documents(folder: Path) -> list[Path]:
     documents = [
         path
         for path in found
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.parts)
-        and os.path.isfile(folder / path)  # noqa: PTH113  # never raises
+        if path.suffix.lower() in SUFFIXES and os.path.isfile(folder / path)  # noqa: PTH113  # never raises
     ]
-    return [folder / path for path in sorted(documents + shut, key=_natural_key)]
+    seen = [
+        path for path in documents + shut if not any(part.startswith(".") for part in path.parts)
+    ]
+    return [folder / path for path in sorted(seen, key=_natural_key)]
 
 
 def _natural_key(path: Path) -> list[list[tuple[int, str]]]:

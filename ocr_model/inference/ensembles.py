@@ -119,7 +119,7 @@ class AveragingRuntime:
         temperatures = [member.info.temperature for member in self._members]
         models = [member.model for member in self._members]
         with self._members[0].computing():
-            if not _writes(models[0]):
+            if not self.info.model.writes:
                 columns = [
                     (model.column_log_probs(features) / temperature).softmax(-1)
                     for model, features, temperature in zip(
@@ -167,16 +167,11 @@ def _agree(members: Sequence[TorchRuntime]) -> bool:
     """Say whether probabilities can be averaged one by one."""
     kinds = set()
     for member in members:
-        writes, geometry = _writes(member.model), member.info.geometry
+        writes, geometry = member.info.model.writes, member.info.geometry
         columns = None if writes else member.info.model.num_columns(geometry.width)
         place = (str(member.device), member.dtype)
         kinds.add((member.charset.characters, geometry, place, writes, columns))
     return len(kinds) == 1
-
-
-def _writes(model: RecognizerModel) -> bool:
-    """Say whether a model reads by its decoder, not by CTC."""
-    return isinstance(model, ResNetTransformer) and model.config.decode_with == "decoder"
 
 
 def _longest(model: RecognizerModel) -> int:

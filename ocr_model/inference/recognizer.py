@@ -25,13 +25,12 @@ from ocr_model.decoding.readings import Prediction, Readings, to_predictions
 from ocr_model.devices import Precision
 from ocr_model.errors import ConfigError
 from ocr_model.exports import Kind
-from ocr_model.image import PADDING_VALUE, WIDTH_STEP, ImageInput, decode_image
+from ocr_model.image import PADDING_VALUE, ImageInput, decode_image, padded_width
 from ocr_model.inference.looks import ReadParts, other_looks, read_views, surest
 from ocr_model.inference.options import AS_USUAL, UPRIGHT, ReadOptions
 from ocr_model.inference.preparing import Part, Prepared, prepare
 from ocr_model.inference.runtimes import Runtime, TorchRuntime, load_runtime
 from ocr_model.models.attention_maps import AttentionMaps
-from ocr_model.models.resnet_transformer import ResNetTransformerConfig
 from ocr_model.weights import RECOGNIZER
 
 _WINDOW = 512  # images that are sorted by width together, and prepared ahead
@@ -215,8 +214,11 @@ class Recognizer:
     def _read_parts(
         self, parts: list[Part], *, options: DecodeOptions, batch_size: int
     ) -> list[Prediction]:
-        """Read images of the model's height; search for none that is read surely without."""
-        if not (options.needs_search and options.sure_from < 1 and self._writes):
+        """Read images of the model's height; search for none that is read surely without.
+
+        Not with CTC, of which a greedy confidence is that of one path to a text, not the text's.
+        """
+        if not (options.needs_search and options.sure_from < 1 and self.info.model.writes):
             return self._read_batches(parts, options, batch_size)
         greedy = replace(options, num_beams=1, trie=None, lexicon_bonus=None)
         found = self._read_batches(parts, greedy, batch_size)
@@ -225,12 +227,6 @@ class Recognizer:
         for i, prediction in zip(unsure, searched, strict=True):
             found[i] = prediction
         return found
-
-    @property
-    def _writes(self) -> bool:
-        """Whether a confidence is the probability of one text; CTC's is that of one path to it."""
-        model = self.info.model
-        return isinstance(model, ResNetTransformerConfig) and model.decode_with == "decoder"
 
     def _read_batches(
         self, parts: list[Part], options: DecodeOptions, batch_size: int
@@ -241,8 +237,7 @@ class Recognizer:
         most_columns = batch_size * self.info.geometry.width
         start = 0
         while start < len(order):
-            width = -(-parts[order[start]].shape[1] // WIDTH_STEP) * WIDTH_STEP
-            width = min(width, self.info.geometry.width)
+            width = min(padded_width(parts[order[start]].shape[1]), self.info.geometry.width)
             chosen = order[start : start + max(1, most_columns // width)]
             start += len(chosen)
             images, widths = _pad([parts[i] for i in chosen], width)

@@ -17,7 +17,7 @@ from ocr_model.decoding.readings import Readings
 from ocr_model.devices import Precision, best_device, computing, precision_on, usable_device
 from ocr_model.errors import ConfigError
 from ocr_model.exports import ExportKind, Kind, load_export, load_half
-from ocr_model.image import WIDTH_STEP, Pixels
+from ocr_model.image import Pixels, padded_width
 from ocr_model.models.attention_maps import AttentionMaps, read_with_attention
 from ocr_model.models.folding import cast_convolutions, folded
 from ocr_model.models.interface import Features, RecognizerModel
@@ -130,7 +130,7 @@ class TorchRuntime:
             return
         start = 0
         while start < len(images):
-            width = -(-int(content_width[start:].max()) // WIDTH_STEP) * WIDTH_STEP
+            width = padded_width(int(content_width[start:].max()))
             end = start + max(1, _CPU_PIXELS // (images.shape[1] * width))
             yield np.ascontiguousarray(images[start:end, :, :width]), content_width[start:end]
             start = end

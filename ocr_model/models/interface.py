@@ -150,6 +150,11 @@ class NamedModelConfig(Config):
         """Return the pixels per CTC column; None where CTC need not spell the label."""
         return None
 
+    @property
+    def writes(self) -> bool:
+        """Whether it reads by a decoder, character by character, not by CTC."""
+        return self.pixels_per_column() is None
+
     def num_columns(self, width: int) -> int | None:
         """Return the CTC columns for an image of `width` pixels; None where there is no limit."""
         pixels = self.pixels_per_column()

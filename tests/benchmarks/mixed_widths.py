@@ -14,13 +14,11 @@ import pyarrow.parquet as pq
 import torch
 from pydantic import PositiveInt
 
-from ocr_model import Recognizer
+from ocr_model import Recognizer, image
 from ocr_model.bundle import Bundle, BundleInfo, load_bundle
 from ocr_model.charset import BLANK, EOS, Charset, Normalization
 from ocr_model.config import Config, parse_command_line
 from ocr_model.image import ImageGeometry
-from ocr_model.inference import recognizer as reading
-from ocr_model.inference import runtimes
 from ocr_model.models import ModelConfig, build_model
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig
 
@@ -48,12 +46,12 @@ def main() -> None:
     torch.set_num_threads(config.num_threads)
     images = _images(config)
     recognizer = Recognizer(load_bundle(config.bundle) if config.bundle else _untrained(config))
-    step, widest = runtimes.WIDTH_STEP, recognizer.info.geometry.width
+    step, widest = image.WIDTH_STEP, recognizer.info.geometry.width
     seconds = dict.fromkeys(("by_width", "widest"), float("inf"))
     texts: dict[str, list[str]] = {}
     for _ in range(config.turns):
         for name, width_step in (("by_width", step), ("widest", widest)):
-            reading.WIDTH_STEP = runtimes.WIDTH_STEP = width_step  # what widths are rounded up to
+            image.WIDTH_STEP = width_step  # what widths are rounded up to
             began = time.perf_counter()
             texts[name] = [p.text for p in recognizer.read(images)]
             seconds[name] = min(seconds[name], time.perf_counter() - began)
