@@ -113,7 +113,9 @@ def parse_command_line(
         default=[],
         help="override one setting; may be repeated",
     )
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(f"unrecognized {unknown[0]}; settings are given as --set KEY=VALUE")
     try:
         return load_config(cls, options.config, options.overrides)
     except ConfigError as error:
@@ -150,7 +152,7 @@ def explain(cls: type[Config], error: ValidationError) -> list[str]:
             case "value_error":  # of our own validators, which say what they got
                 lines.append(f"{where}: {problem['ctx']['error']}".removeprefix(": "))
             case "missing":
-                lines.append(f"{where}: {problem['msg']}")
+                lines.append(f"{where}: is missing; set {where}=VALUE")
             case "union_tag_invalid":
                 key, tags = (problem["ctx"][name] for name in ("discriminator", "expected_tags"))
                 choices = tags.replace("'", "")

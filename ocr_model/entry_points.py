@@ -32,17 +32,15 @@ def begin_job(
 
 
 @contextmanager
-def ending_in_one_line(*, interrupted: str | None = None) -> Iterator[None]:
-    """End the process with status 1 and one line where our own error is met.
+def ending_in_one_line(*, interrupted: str = "Interrupted.") -> Iterator[None]:
+    """End the process with status 1 and one line where our own error is met, 130 at Ctrl-C.
 
-    Where Ctrl-C leaves something that goes on, `interrupted` says how, and the status is 130.
+    `interrupted` says how what Ctrl-C leaves goes on.
     """
     try:
         yield
     except OCRError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
-        if interrupted is None:
-            raise
         sys.stderr.write(f"{interrupted}\n")
         sys.exit(_INTERRUPTED)

@@ -276,6 +276,16 @@ def test_a_wrong_command_line_exits_with_status_2_and_one_message(
     assert not shown.out
 
 
+def test_a_setting_as_an_option_of_its_own_is_told_how_settings_are_given(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_command_line(Drawing, "Draw.", ["--title", "own"])
+    assert caught.value.code == 2
+    told = "unrecognized --title; settings are given as --set KEY=VALUE\n"
+    assert capsys.readouterr().err.endswith(told)
+
+
 def test_help_lists_every_key_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         parse_command_line(Drawing, "Draw a shape.", ["--help"])
@@ -386,7 +396,7 @@ def test_an_unknown_training_setting_names_the_nearest_of_its_section() -> None:
         (["optimizer.warmup=1"], r"optimizer\.warmup: .*less than 1"),
         (["training.epochs=0"], r"training\.epochs: .*greater than 0"),
         (["data.validation_fraction=1"], r"validation_fraction: .*less than 1"),
-        (["data.source=parquet"], r"^data\.path: Field required$"),
+        (["data.source=parquet"], r"^data\.path: is missing; set data\.path=VALUE$"),
         (["run.name=123"], r"""run\.name: .*; quote it for YAML: run\.name='"123"'$"""),
         (["run.name=2024-01-02"], r"""quote it for YAML: run\.name='"2024-01-02"'$"""),
         (

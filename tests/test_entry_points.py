@@ -42,15 +42,13 @@ def test_an_error_of_our_own_is_one_line_and_status_1() -> None:
         raise DatasetError("no rows")
 
 
-def test_an_interrupted_job_says_how_it_goes_on_and_ends_with_status_130(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("arguments", "told"), [({"interrupted": "It goes on."}, "It goes on."), ({}, "Interrupted.")]
+)
+def test_an_interrupted_job_says_so_and_ends_with_status_130(
+    arguments: dict[str, str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as ended, ending_in_one_line(interrupted="The same goes on."):
+    with pytest.raises(SystemExit) as ended, ending_in_one_line(**arguments):
         raise KeyboardInterrupt
     assert ended.value.code == 130
-    assert capsys.readouterr().err == "The same goes on.\n"
-
-
-def test_an_interrupt_of_what_does_not_go_on_is_nobody_elses() -> None:
-    with pytest.raises(KeyboardInterrupt), ending_in_one_line():
-        raise KeyboardInterrupt
+    assert capsys.readouterr().err == f"{told}\n"

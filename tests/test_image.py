@@ -67,6 +67,8 @@ def _by_pillow(data: bytes) -> np.ndarray | str:
         return _outcome(Image.open(io.BytesIO(data)))
     except UnidentifiedImageError:
         return "not_an_image"
+    except Image.DecompressionBombError:
+        return "too_large"
     except OSError as error:
         return "truncated" if "truncated" in str(error) else "undecodable"
 
