@@ -1,6 +1,5 @@
-"""Typed settings: one frozen base class, one loader, one command line for every job."""
+"""Typed settings: one frozen base class, one loader, and what is said of wrong ones."""
 
-import argparse
 import difflib
 import json
 import textwrap
@@ -78,48 +77,6 @@ def load_config(
         return cls.model_validate(_over_defaults(cls, None, values))
     except ValidationError as error:
         raise ConfigError("\n".join(explain(cls, error))) from error
-
-
-def parse_command_line(
-    cls: type[ConfigT],
-    description: str,
-    arguments: Sequence[str] | None = None,
-    *,
-    default_config: Path | None = None,
-) -> ConfigT:
-    """Read `--config PATH --set section.key=value ...`; `--help` lists every key.
-
-    `arguments` defaults to those of the process; `default_config` is the file that is read where
-    none is named. Exits with status 2 and one clear message when
-    the settings are wrong.
-    """
-    parser = argparse.ArgumentParser(
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="settings (section.key = default):\n" + "\n".join(describe(cls)),
-    )
-    parser.add_argument(
-        "--config",
-        metavar="PATH",
-        default=default_config,
-        help="YAML file; defaults apply where silent (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        dest="overrides",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="override one setting; may be repeated",
-    )
-    options, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        parser.error(f"unrecognized {unknown[0]}; settings are given as --set KEY=VALUE")
-    try:
-        return load_config(cls, options.config, options.overrides)
-    except ConfigError as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
 
 
 def describe(cls: type[Config], prefix: str = "") -> Iterator[str]:

@@ -1,15 +1,16 @@
-"""What the entry points in jobs/ share: how a job begins, and how it ends where it fails."""
+"""What the entry points in jobs/ share: their command line, their beginning, and their end."""
 
+import argparse
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from ocr_model.config import Config, parse_command_line
-from ocr_model.errors import OCRError
+from ocr_model.config import Config, describe, load_config
+from ocr_model.errors import ConfigError, OCRError
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 
@@ -29,6 +30,47 @@ def begin_job(
     if "RAY_ADDRESS" not in os.environ:  # a local Ray needs no second environment for `uv run`
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     return config
+
+
+def parse_command_line(
+    cls: type[ConfigT],
+    description: str,
+    arguments: Sequence[str] | None = None,
+    *,
+    default_config: Path | None = None,
+) -> ConfigT:
+    """Read `--config PATH --set section.key=value ...`; `--help` lists every key.
+
+    `arguments` defaults to those of the process; `default_config` is the file that is read where
+    none is named. Exits with status 2 and one clear message when the settings are wrong.
+    """
+    parser = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="settings (section.key = default):\n" + "\n".join(describe(cls)),
+    )
+    parser.add_argument(
+        "--config",
+        metavar="PATH",
+        default=default_config,
+        help="YAML file; defaults apply where silent (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        dest="overrides",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="override one setting; may be repeated",
+    )
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(f"unrecognized {unknown[0]}; settings are given as --set KEY=VALUE")
+    try:
+        return load_config(cls, options.config, options.overrides)
+    except ConfigError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
 
 
 @contextmanager

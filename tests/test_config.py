@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import Field, PositiveInt, ValidationError
 
-from ocr_model.config import Config, describe, load_config, parse_command_line
+from ocr_model.config import Config, describe, load_config
 from ocr_model.data.sources import MJSynthSource, ParquetSource
 from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.errors import ConfigError
@@ -250,48 +250,8 @@ def test_a_changed_copy_is_validated() -> None:
         Paint().replace(layers=0)
 
 
-def test_a_command_line_gives_settings(tmp_path: Path) -> None:
-    path = _write(tmp_path, "title: file\n")
-    arguments = ["--config", str(path), "--set", "paint.layers=2", "shape.side=3"]
-    drawing = parse_command_line(Drawing, "Draw.", [*arguments, "--set", "paint.colour=blue"])
-    assert drawing.title == "file"
-    assert drawing.paint == Paint(layers=2, colour="blue")
-    assert drawing.shape == Square(side=3)
-
-
-def test_a_command_line_without_a_file_reads_the_jobs_own(tmp_path: Path) -> None:
-    path = _write(tmp_path, "title: own\n")
-    assert parse_command_line(Drawing, "Draw.", [], default_config=path).title == "own"
-
-
-def test_a_wrong_command_line_exits_with_status_2_and_one_message(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        parse_command_line(Drawing, "Draw.", ["--set", "paint.layer=2"])
-    assert caught.value.code == 2
-    shown = capsys.readouterr()
-    assert shown.err.endswith("paint.layer: unknown setting; did you mean 'paint.layers'?\n")
-    assert shown.err.count("\n") == 1
-    assert not shown.out
-
-
-def test_a_setting_as_an_option_of_its_own_is_told_how_settings_are_given(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        parse_command_line(Drawing, "Draw.", ["--title", "own"])
-    assert caught.value.code == 2
-    told = "unrecognized --title; settings are given as --set KEY=VALUE\n"
-    assert capsys.readouterr().err.endswith(told)
-
-
-def test_help_lists_every_key_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        parse_command_line(Drawing, "Draw a shape.", ["--help"])
-    assert caught.value.code == 0
-    shown = capsys.readouterr().out
-    assert "Draw a shape." in shown
+def test_every_key_is_described_with_its_default() -> None:
+    shown = "\n".join(describe(Drawing))
     for line in (
         'title = "untitled"',
         "-- shape: Square",

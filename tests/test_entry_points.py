@@ -5,12 +5,56 @@ from pathlib import Path
 import pytest
 
 from ocr_model.config import Config
-from ocr_model.entry_points import begin_job, ending_in_one_line
+from ocr_model.entry_points import begin_job, ending_in_one_line, parse_command_line
 from ocr_model.errors import DatasetError
+
+
+class Paint(Config):
+    colour: str = "red"
+    layers: int = 1
 
 
 class Drawing(Config):
     title: str = "none"
+    paint: Paint = Paint()
+
+
+def test_a_command_line_gives_settings(tmp_path: Path) -> None:
+    path = tmp_path / "drawing.yaml"
+    path.write_text("title: file")
+    arguments = ["--config", str(path), "--set", "paint.layers=2", "--set", "paint.colour=blue"]
+    drawing = parse_command_line(Drawing, "Draw.", arguments)
+    assert drawing == Drawing(title="file", paint=Paint(layers=2, colour="blue"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told", "num_lines"),
+    [
+        (["--set", "paint.layer=2"], "unknown setting; did you mean 'paint.layers'?", 1),
+        (["--title", "own"], "unrecognized --title; settings are given as --set KEY=VALUE", 2),
+    ],
+)
+def test_a_wrong_command_line_exits_with_status_2_and_says_what_is_wrong(
+    arguments: list[str], told: str, num_lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_command_line(Drawing, "Draw.", arguments)
+    assert caught.value.code == 2
+    shown = capsys.readouterr()
+    assert shown.err.endswith(f"{told}\n")
+    assert shown.err.count("\n") == num_lines
+    assert not shown.out
+
+
+def test_help_says_what_the_job_does_and_lists_the_settings(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_command_line(Drawing, "Draw a shape.", ["--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert "Draw a shape." in shown
+    assert '\n  paint.colour = "red"\n' in shown
 
 
 @pytest.mark.parametrize(("address", "expected"), [(None, "0"), ("10.0.0.1:6379", None)])

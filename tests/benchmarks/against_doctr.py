@@ -22,10 +22,11 @@ from torch import Tensor, nn
 
 from ocr_model import Recognizer
 from ocr_model.charset import Charset
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
 from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.decoding.autoregressive import decode_greedily
 from ocr_model.decoding.readings import Prediction, to_predictions
+from ocr_model.entry_points import parse_command_line
 from ocr_model.exports import Kind
 from ocr_model.image import ImageGeometry, decode_image, fit_image
 from ocr_model.models import ModelConfig, build_model

@@ -27,7 +27,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
+from ocr_model.entry_points import parse_command_line
 
 Queries = Float[Tensor, "batch heads time head_size"]
 KeysOrValues = Float[Tensor, "batch kv_heads time head_size"]

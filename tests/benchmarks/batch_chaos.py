@@ -33,9 +33,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import NonNegativeInt, PositiveInt
 
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
 from ocr_model.data.synthetic.renderer import WordRenderer
 from ocr_model.data.synthetic.stages import RendererConfig
+from ocr_model.entry_points import parse_command_line
 from ocr_model.inference.bulk.places import Place, open_place
 
 ROOT = Path(__file__).parents[2]

@@ -24,9 +24,10 @@ import psutil
 import torch
 from pydantic import PositiveInt
 
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
 from ocr_model.data.synthetic.renderer import WordRenderer
 from ocr_model.data.synthetic.stages import RendererConfig
+from ocr_model.entry_points import parse_command_line
 from ocr_model.inference.bulk.config import BatchConfig
 from ocr_model.inference.bulk.fetching import fetch
 from ocr_model.inference.bulk.items import Item

@@ -18,7 +18,7 @@ from torch import Tensor
 from wordfreq import top_n_list
 
 from ocr_model.charset import BLANK, EOS, Charset
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
 from ocr_model.decoding.autoregressive import decode_greedily
 from ocr_model.decoding.beam import decode_by_beam
 from ocr_model.decoding.ctc import decode_ctc
@@ -26,6 +26,7 @@ from ocr_model.decoding.ctc_beam import decode_ctc_by_beam
 from ocr_model.decoding.lexicon import Lexicon, Trie
 from ocr_model.decoding.options import DecodeOptions
 from ocr_model.decoding.readings import Readings
+from ocr_model.entry_points import parse_command_line
 from ocr_model.image import ImageGeometry
 from ocr_model.models import build_model
 from ocr_model.models.interface import Features

@@ -19,10 +19,11 @@ from easyocr.craft_utils import adjustResultCoordinates, getDetBoxes
 from easyocr.utils import group_text_box
 from pydantic import PositiveInt
 
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
 from ocr_model.detection.boxes import find_words
 from ocr_model.detection.grouping import LineConfig, group_lines
 from ocr_model.detection.maps import BoxConfig, TextMaps
+from ocr_model.entry_points import parse_command_line
 
 _COLUMNS, _COLUMN_CELLS, _ROW_CELLS = 40, 24, 25  # a word per field
 _PAGES = 8

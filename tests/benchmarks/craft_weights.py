@@ -17,10 +17,11 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
 from ocr_model.data.page_crops import CropConfig
 from ocr_model.data.page_loading import LocalPages, PageDataConfig
 from ocr_model.data.page_sources import RealPagesConfig, read_real_pages
+from ocr_model.entry_points import parse_command_line
 from ocr_model.models.interface import PIXEL_MEAN, PIXEL_STD
 
 _TEXT = 0.1  # heat from which on a cell is text

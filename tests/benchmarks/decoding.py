@@ -18,8 +18,9 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from ocr_model.charset import BLANK, EOS, PAD, SOS, UNK, Charset
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
 from ocr_model.decoding.autoregressive import decode_greedily
+from ocr_model.entry_points import parse_command_line
 from ocr_model.image import ImageGeometry
 from ocr_model.models import build_model
 from ocr_model.models.interface import Features

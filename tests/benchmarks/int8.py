@@ -20,12 +20,13 @@ from pydantic import PositiveInt
 
 from ocr_model.bundle import Bundle, BundleInfo
 from ocr_model.charset import Charset, Normalization
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
 from ocr_model.data.fragments import SubsetIndex
 from ocr_model.data.index import index_for_evaluation
 from ocr_model.data.source_config import Subset
 from ocr_model.data.sources import DataConfig
 from ocr_model.data.synthetic.source import SyntheticSource
+from ocr_model.entry_points import parse_command_line
 from ocr_model.exporting.graphs import build_graphs
 from ocr_model.exporting.int8 import quantize_graphs
 from ocr_model.image import ImageGeometry, decode_image, fit_image

@@ -17,7 +17,8 @@ from pydantic import PositiveInt
 from ocr_model import Recognizer, image
 from ocr_model.bundle import Bundle, BundleInfo, load_bundle
 from ocr_model.charset import BLANK, EOS, Charset, Normalization
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
+from ocr_model.entry_points import parse_command_line
 from ocr_model.image import ImageGeometry
 from ocr_model.models import ModelConfig, build_model
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig

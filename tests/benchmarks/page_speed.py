@@ -12,8 +12,9 @@ import cv2
 import psutil
 from pydantic import PositiveInt
 
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
 from ocr_model.data.synthetic.pages import KindShares, PageConfig, render_page
+from ocr_model.entry_points import parse_command_line
 
 
 class SpeedConfig(Config):

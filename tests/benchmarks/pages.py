@@ -28,8 +28,9 @@ from PIL import Image
 from pydantic import PositiveInt
 from rapidfuzz.distance import Levenshtein
 
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
 from ocr_model.detection.scoring import DetectionCounts, count_detections
+from ocr_model.entry_points import parse_command_line
 from ocr_model.image import Pixels, decode_image
 from ocr_model.inference.page_reader import PageReader
 from ocr_model.inference.reader_config import PageReaderConfig

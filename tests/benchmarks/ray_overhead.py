@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from ocr_model.config import parse_command_line
 from ocr_model.data.index import index_dataset
+from ocr_model.entry_points import parse_command_line
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.local_data import build_local_data
 from ocr_model.training.recognition import train

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from ocr_model.config import parse_command_line
 from ocr_model.data.index import index_for_evaluation
+from ocr_model.entry_points import parse_command_line
 from ocr_model.image import Pixels, decode_image, resize_image
 from ocr_model.inference.evaluation import EvaluateConfig, WordResult, read_samples, read_words
 from ocr_model.visualize.words import draw_samples

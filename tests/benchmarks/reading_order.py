@@ -21,10 +21,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from pydantic import PositiveInt
 
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
 from ocr_model.data.synthetic.pages import PageConfig, render_page
 from ocr_model.detection.orientation import UprightFrame, measure_slope
 from ocr_model.detection.reading_order import order_words
+from ocr_model.entry_points import parse_command_line
 
 Page = tuple[str, np.ndarray, list[tuple[int, int, bool]]]
 """Kind, upright quads, and pairs, with whether they stand in one line."""

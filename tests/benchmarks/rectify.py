@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 from pydantic import PositiveInt
 
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
 from ocr_model.detection.rectify import RectifyConfig, rectify
+from ocr_model.entry_points import parse_command_line
 from ocr_model.image import ImageGeometry, resize_image
 
 PAGE = (3500, 2500)

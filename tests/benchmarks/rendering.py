@@ -19,12 +19,13 @@ import psutil
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from pydantic import PositiveInt
 
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
 from ocr_model.data.draws import Draws
 from ocr_model.data.seeding import generator_of
 from ocr_model.data.synthetic.renderer import WordRenderer
 from ocr_model.data.synthetic.stages import RendererConfig
 from ocr_model.data.synthetic.words import LexiconConfig, TextSampler
+from ocr_model.entry_points import parse_command_line
 
 _ROUND = 10
 _ROUNDS = 300

@@ -35,9 +35,10 @@ from pydantic import PositiveFloat, PositiveInt
 from ray import serve
 
 from ocr_model import PageReader
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
 from ocr_model.data.synthetic.renderer import WordRenderer
 from ocr_model.data.synthetic.stages import RendererConfig
+from ocr_model.entry_points import parse_command_line
 from serve.app import build
 
 _BATCHES = "ray_ocr_batches_total"

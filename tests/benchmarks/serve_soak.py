@@ -17,7 +17,8 @@ from load_loops import closed_loop
 from pydantic import PositiveFloat, PositiveInt
 from serve_load import LoadConfig, pictures_of, requests_of, service
 
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
+from ocr_model.entry_points import parse_command_line
 
 _ROUND = 55.0  # seconds of load between two looks at the memory
 

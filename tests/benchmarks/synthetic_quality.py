@@ -21,12 +21,13 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import PositiveInt
 
-from ocr_model.config import Config, load_config, parse_command_line
+from ocr_model.config import Config, load_config
 from ocr_model.data.augment import AugmentConfig
 from ocr_model.data.index import index_dataset
 from ocr_model.data.synthetic.renderer import word_renderer
 from ocr_model.data.synthetic.stages import RendererConfig
 from ocr_model.data.synthetic.words import LexiconConfig, TextSampler
+from ocr_model.entry_points import parse_command_line
 from ocr_model.inference.evaluation import EvaluateConfig, evaluate
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.local_data import build_local_data

@@ -16,7 +16,8 @@ import torch
 from pydantic import PositiveInt
 
 from ocr_model import Prediction, Recognizer
-from ocr_model.config import Config, parse_command_line
+from ocr_model.config import Config
+from ocr_model.entry_points import parse_command_line
 from ocr_model.image import Pixels, decode_image
 from ocr_model.inference.options import UPRIGHT
 from ocr_model.weights import RECOGNIZER

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from pydantic import Field, PositiveInt
 
-from ocr_model.config import parse_command_line
 from ocr_model.data.index import index_for_evaluation
+from ocr_model.entry_points import parse_command_line
 from ocr_model.image import decode_image
 from ocr_model.inference.evaluation import EvaluateConfig, read_samples
 from ocr_model.inference.options import AS_USUAL, Orientations
