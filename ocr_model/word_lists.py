@@ -1,5 +1,9 @@
 """The frequent words of languages."""
 
+from typing import Annotated
+
+from pydantic import AfterValidator
+
 from ocr_model.errors import ConfigError
 
 
@@ -9,10 +13,20 @@ def frequent_words(language: str, num_words: int) -> list[str]:
     Raises:
         ConfigError: There is no list of it; the message names those that there are.
     """
-    from wordfreq import available_languages, top_n_list  # noqa: PLC0415  # few need it, slow
+    from wordfreq import top_n_list  # noqa: PLC0415  # few need it, slow
+
+    return list(top_n_list(_known(language), num_words))
+
+
+def _known(language: str) -> str:
+    from wordfreq import available_languages  # noqa: PLC0415  # as above
 
     # Of what it has not, wordfreq takes the nearest, and prints so.
     known = sorted(available_languages())
     if language not in known:
         raise ConfigError(f"no words of language {language!r}; there are {', '.join(known)}")
-    return list(top_n_list(language, num_words))
+    return language
+
+
+Language = Annotated[str, AfterValidator(_known)]
+"""A setting: a language that has a list."""

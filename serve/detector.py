@@ -96,7 +96,7 @@ class PageService:
         if info is None:
             known = ", ".join(self._infos)
             return Fault("unknown_model", f"there is no model {name!r}; there are {known}")
-        words = RemoteRecognizer(self._words, info, options.words, stop)
+        words = RemoteRecognizer(self._words, info, self._words_of(options), stop)
         try:
             config = self._reading(options)
             reader = PageReader(_StoppingDetector(self._detector, stop), words, config)
@@ -110,12 +110,19 @@ class PageService:
         self._metrics.report(pages)
         return pages
 
+    def _words_of(self, options: PageOptions) -> WordOptions:
+        words, language = options.words, self._config.reading.language
+        if words.lexicon or words.language is not None:
+            return words
+        return replace(words, language=language)
+
     def _reading(self, options: PageOptions) -> ReadingConfig:
         reading = self._config.reading
         least = options.min_confidence
         return reading.replace(
             documents=self._limits.documents(reading.documents, options),
             orientation=options.orientation,
+            language=None,  # the recogniser's deployment is told
             min_confidence=reading.min_confidence if least is None else least,
         )
 

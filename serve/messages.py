@@ -35,6 +35,8 @@ class WordOptions:
     """Words that a reading must be among, or is likelier to be; empty: any."""
     lexicon_bonus: float | None = None
     """None: nothing but the lexicon is read. Else what its words gain in log probability."""
+    language: str | None = None
+    """Such as `en`: its frequent words are likelier. Not beside a lexicon."""
     orientations: WordOrientations = "vertical"
     second_look_below: float = 0.9
     """As `ReadOptions` has it."""

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0fserve/ocr.proto\x12\rocr_on_ray.v1\"\x83\x01\n\x0bWordOptions\x12\r\n\x05model\x18\x01 \x01(\t\x12\x17\n\ncharacters\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x0f\n\x07lexicon\x18\x03 \x03(\t\x12\x1a\n\rlexicon_bonus\x18\x04 \x01(\x01H\x01\x88\x01\x01\x42\r\n\x0b_charactersB\x10\n\x0e_lexicon_bonus\"e\n\x10RecognizeRequest\x12\x0e\n\x06images\x18\x01 \x03(\x0c\x12+\n\x07options\x18\x02 \x01(\x0b\x32\x1a.ocr_on_ray.v1.WordOptions\x12\x14\n\x0corientations\x18\x03 \x01(\t\"c\n\x04Word\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\x18\n\x10\x63har_confidences\x18\x03 \x03(\x01\x12\x10\n\x08rotation\x18\x04 \x01(\x05\x12\r\n\x05\x65rror\x18\x05 \x01(\t\"4\n\x0eRecognizeReply\x12\"\n\x05words\x18\x01 \x03(\x0b\x32\x13.ocr_on_ray.v1.Word\"\x80\x01\n\x0bReadRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12+\n\x07options\x18\x02 \x01(\x0b\x32\x1a.ocr_on_ray.v1.WordOptions\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x13\n\x0borientation\x18\x04 \x01(\t\x12\r\n\x05pages\x18\x05 \x01(\t\"0\n\tReadReply\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t2\x90\x01\n\x03OCR\x12K\n\tRecognize\x12\x1f.ocr_on_ray.v1.RecognizeRequest\x1a\x1d.ocr_on_ray.v1.RecognizeReply\x12<\n\x04Read\x12\x1a.ocr_on_ray.v1.ReadRequest\x1a\x18.ocr_on_ray.v1.ReadReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0fserve/ocr.proto\x12\rocr_on_ray.v1\"\xa7\x01\n\x0bWordOptions\x12\r\n\x05model\x18\x01 \x01(\t\x12\x17\n\ncharacters\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x0f\n\x07lexicon\x18\x03 \x03(\t\x12\x1a\n\rlexicon_bonus\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x15\n\x08language\x18\x05 \x01(\tH\x02\x88\x01\x01\x42\r\n\x0b_charactersB\x10\n\x0e_lexicon_bonusB\x0b\n\t_language\"e\n\x10RecognizeRequest\x12\x0e\n\x06images\x18\x01 \x03(\x0c\x12+\n\x07options\x18\x02 \x01(\x0b\x32\x1a.ocr_on_ray.v1.WordOptions\x12\x14\n\x0corientations\x18\x03 \x01(\t\"c\n\x04Word\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\x18\n\x10\x63har_confidences\x18\x03 \x03(\x01\x12\x10\n\x08rotation\x18\x04 \x01(\x05\x12\r\n\x05\x65rror\x18\x05 \x01(\t\"4\n\x0eRecognizeReply\x12\"\n\x05words\x18\x01 \x03(\x0b\x32\x13.ocr_on_ray.v1.Word\"\x80\x01\n\x0bReadRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12+\n\x07options\x18\x02 \x01(\x0b\x32\x1a.ocr_on_ray.v1.WordOptions\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x13\n\x0borientation\x18\x04 \x01(\t\x12\r\n\x05pages\x18\x05 \x01(\t\"0\n\tReadReply\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t2\x90\x01\n\x03OCR\x12K\n\tRecognize\x12\x1f.ocr_on_ray.v1.RecognizeRequest\x1a\x1d.ocr_on_ray.v1.RecognizeReply\x12<\n\x04Read\x12\x1a.ocr_on_ray.v1.ReadRequest\x1a\x18.ocr_on_ray.v1.ReadReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,17 +32,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'serve.ocr_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WORDOPTIONS']._serialized_start=35
-  _globals['_WORDOPTIONS']._serialized_end=166
-  _globals['_RECOGNIZEREQUEST']._serialized_start=168
-  _globals['_RECOGNIZEREQUEST']._serialized_end=269
-  _globals['_WORD']._serialized_start=271
-  _globals['_WORD']._serialized_end=370
-  _globals['_RECOGNIZEREPLY']._serialized_start=372
-  _globals['_RECOGNIZEREPLY']._serialized_end=424
-  _globals['_READREQUEST']._serialized_start=427
-  _globals['_READREQUEST']._serialized_end=555
-  _globals['_READREPLY']._serialized_start=557
-  _globals['_READREPLY']._serialized_end=605
-  _globals['_OCR']._serialized_start=608
-  _globals['_OCR']._serialized_end=752
+  _globals['_WORDOPTIONS']._serialized_end=202
+  _globals['_RECOGNIZEREQUEST']._serialized_start=204
+  _globals['_RECOGNIZEREQUEST']._serialized_end=305
+  _globals['_WORD']._serialized_start=307
+  _globals['_WORD']._serialized_end=406
+  _globals['_RECOGNIZEREPLY']._serialized_start=408
+  _globals['_RECOGNIZEREPLY']._serialized_end=460
+  _globals['_READREQUEST']._serialized_start=463
+  _globals['_READREQUEST']._serialized_end=591
+  _globals['_READREPLY']._serialized_start=593
+  _globals['_READREPLY']._serialized_end=641
+  _globals['_OCR']._serialized_start=644
+  _globals['_OCR']._serialized_end=788
 # @@protoc_insertion_point(module_scope)

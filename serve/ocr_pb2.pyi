@@ -7,16 +7,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class WordOptions(_message.Message):
-    __slots__ = ("model", "characters", "lexicon", "lexicon_bonus")
+    __slots__ = ("model", "characters", "lexicon", "lexicon_bonus", "language")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     CHARACTERS_FIELD_NUMBER: _ClassVar[int]
     LEXICON_FIELD_NUMBER: _ClassVar[int]
     LEXICON_BONUS_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     model: str
     characters: str
     lexicon: _containers.RepeatedScalarFieldContainer[str]
     lexicon_bonus: float
-    def __init__(self, model: _Optional[str] = ..., characters: _Optional[str] = ..., lexicon: _Optional[_Iterable[str]] = ..., lexicon_bonus: _Optional[float] = ...) -> None: ...
+    language: str
+    def __init__(self, model: _Optional[str] = ..., characters: _Optional[str] = ..., lexicon: _Optional[_Iterable[str]] = ..., lexicon_bonus: _Optional[float] = ..., language: _Optional[str] = ...) -> None: ...
 
 class RecognizeRequest(_message.Message):
     __slots__ = ("images", "options", "orientations")

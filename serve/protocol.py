@@ -27,6 +27,8 @@ class WordQuery(_Message):
     """May be repeated: words that a reading must be among."""
     lexicon_bonus: float | None = Field(None, ge=0, le=100)
     """With it, other words can be read too; the lexicon's gain so much in log probability."""
+    language: str | None = Field(None, min_length=1, max_length=8)
+    """Such as `en`: its frequent words are likelier; by default as the service is configured."""
 
     def word_options(self) -> WordOptions:
         """Return what the recogniser is told."""
@@ -35,6 +37,7 @@ class WordQuery(_Message):
             characters=self.characters,
             lexicon=tuple(self.lexicon),
             lexicon_bonus=self.lexicon_bonus,
+            language=self.language,
         )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
@@ -145,8 +145,7 @@ class WordReader:
 
     async def _read_job(self, job: WordJob) -> WordsAnswer:
         try:
-            key = self._key(job.options)
-            decoded = await asyncio.to_thread(_decode, job.images, self._max_word_pixels)
+            key, decoded = await asyncio.to_thread(self._prepare, job)
             pixels = [image for image in decoded if not isinstance(image, Reading)]
             readings = iter(await self._submit(pixels, key))
         except _UnknownModelError as error:
@@ -154,6 +153,9 @@ class WordReader:
         except OCRError as error:
             return Fault("bad_setting", str(error))
         return [image if isinstance(image, Reading) else next(readings) for image in decoded]
+
+    def _prepare(self, job: WordJob) -> tuple[_Key, list[Pixels | Reading]]:
+        return self._key(job.options), _decode(job.images, self._max_word_pixels)
 
     async def _submit(self, pixels: list[Pixels], key: _Key) -> list[Reading]:
         if not pixels:
@@ -187,12 +189,17 @@ class _UnknownModelError(OCRError):
     pass
 
 
+@lru_cache(maxsize=8)
 def _read_options(options: WordOptions) -> ReadOptions:
     if options.lexicon_bonus is not None and not options.lexicon:
         raise ConfigError("lexicon_bonus has no effect without a lexicon")
+    if options.lexicon and options.language is not None:
+        raise ConfigError("language has no effect beside a lexicon")
     lexicon = None
     if options.lexicon:
         lexicon = Lexicon(options.lexicon, bonus=options.lexicon_bonus)
+    elif options.language is not None:
+        lexicon = Lexicon.of_language(options.language)
     return ReadOptions(
         characters=options.characters,
         lexicon=lexicon,

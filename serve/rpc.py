@@ -99,7 +99,7 @@ class Verbs:
 
 def _options(given: ocr_pb2.WordOptions) -> dict[str, Any]:
     options: dict[str, Any] = {"model": given.model, "lexicon": list(given.lexicon)}
-    for name in ("characters", "lexicon_bonus"):
+    for name in ("characters", "lexicon_bonus", "language"):
         if given.HasField(name):
             options[name] = getattr(given, name)
     return options

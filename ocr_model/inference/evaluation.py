@@ -28,6 +28,7 @@ from ocr_model.exports import Kind
 from ocr_model.inference.options import UPRIGHT, Orientations, ReadOptions
 from ocr_model.inference.recognizer import Recognizer
 from ocr_model.metrics import CalibrationCounts, count_readings, is_right
+from ocr_model.word_lists import Language
 
 _TORCH_KINDS = ("torch", "half")  # which compute in the precision that they are told
 
@@ -56,7 +57,7 @@ class EvaluateConfig(Config):
     is not told."""
     second_look_below: float = Field(0.0, ge=0, le=1)
     """As in `ReadOptions`, where it is 0.9; training never looks again."""
-    language: str | None = None
+    language: Language | None = None
     """Such as `en`: its frequent words are likelier, as `Lexicon.of_language` has it."""
     output: str | None = None
     """Parquet file for the result of every word; null: none."""

@@ -37,7 +37,8 @@ class ReadOptions:
     takes twice as long."""
     splits_long: bool = True
     """Whether a word too wide for the model is read in parts that overlap; where not, it is
-    squeezed. Models of stretched images take any width, and a lexicon has whole words only."""
+    squeezed. Models of stretched images take any width, and where nothing but a lexicon is read, it
+    has whole words only."""
     second_look_below: float = 0.9
     """Words whose characters are, on the average, less sure, but not hopeless, are read twice more,
     wider and with a margin, and the surest reading wins; 0: none are."""
@@ -60,7 +61,7 @@ class ReadOptions:
     @property
     def cuts_long_words(self) -> bool:
         """Whether long words are read in parts."""
-        return self.splits_long and self.lexicon is None
+        return self.splits_long and (self.lexicon is None or self.lexicon.bonus is not None)
 
     @property
     def beams(self) -> int:

@@ -66,9 +66,7 @@ class PageReader:
     ) -> None:
         """Chain a detector and a recogniser; `config` says how, not which."""
         self.detector, self.recognizer, self.config = detector, recognizer, config
-        self._options = ReadOptions(
-            orientations="upright", second_look_below=config.second_look_below
-        )
+        self._options = config.word_options("upright")
         self._cut = partial(rectify, geometry=recognizer.info.geometry, config=config.crops)
 
     @classmethod

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, assert_never
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from ocr_model.config import Config
+from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.detection.compact import CompactDetectorConfig, load_detector
 from ocr_model.detection.craft import CraftConfig, CraftDetector
 from ocr_model.detection.maps import BoxConfig, TextDetector
@@ -12,7 +13,9 @@ from ocr_model.detection.rectify import RectifyConfig
 from ocr_model.devices import Precision
 from ocr_model.exports import Kind
 from ocr_model.inference.documents import DocumentConfig
+from ocr_model.inference.options import Orientations, ReadOptions
 from ocr_model.weights import DETECTOR, RECOGNIZER
+from ocr_model.word_lists import Language
 
 
 class CompactReaderConfig(CompactDetectorConfig):
@@ -43,6 +46,9 @@ class ReadingConfig(Config):
     (SROIE), and the recall of words of street views 0.674, 0.663, 0.643."""
     second_look_below: float = Field(0.9, ge=0, le=1)
     """Of words, as `ReadOptions` has it; 0: every word is read once."""
+    language: Language | None = None
+    """Such as `en`: its frequent words are likelier, as `Lexicon.of_language` has it; words that
+    are read unsurely take several times as long. null: all texts are alike."""
     max_words: PositiveInt = 5_000
     """Of a page; where more are found, the surest are read."""
     max_seconds: PositiveFloat | None = None
@@ -50,6 +56,14 @@ class ReadingConfig(Config):
     left is not read, and the page's warnings say how much. null: no limit."""
     pages_at_a_time: PositiveInt = 8
     """Pages whose words share batches."""
+
+    def word_options(self, orientations: Orientations) -> ReadOptions:
+        """Return how words are read."""
+        return ReadOptions(
+            lexicon=None if self.language is None else Lexicon.of_language(self.language),
+            orientations=orientations,
+            second_look_below=self.second_look_below,
+        )
 
 
 AS_USUAL = ReadingConfig()

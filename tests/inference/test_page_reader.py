@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
-from ocr_model import Recognizer
+from ocr_model import Lexicon, ReadOptions, Recognizer
 from ocr_model.decoding.readings import Prediction
 from ocr_model.detection.maps import TextDetector, TextMaps
-from ocr_model.detection.rectify import rectify
+from ocr_model.detection.rectify import Crop, rectify
 from ocr_model.image import Pixels
 from ocr_model.inference.page_reader import PageReader
 from ocr_model.inference.pages import Page, Quad
@@ -66,6 +67,26 @@ def _encoded(*pages: Pixels, form: str = "PNG") -> bytes:
     first, *others = map(Image.fromarray, pages)
     first.save(buffer, form, **({"save_all": True, "append_images": others} if others else {}))
     return buffer.getvalue()
+
+
+def test_a_language_is_told_to_the_recogniser(recognizer: Recognizer) -> None:
+    told: list[ReadOptions] = []
+
+    class Listener:
+        info = recognizer.info
+
+        def read(self, images: Sequence[Crop], options: ReadOptions) -> list[Prediction]:
+            told.append(options)
+            return recognizer.read(images)
+
+        def read_all(self, images: Iterable[Crop], options: ReadOptions) -> Iterator[Prediction]:
+            yield from self.read(list(images), options)
+
+    config = ReadingConfig(language="de", orientation="upright")
+    PageReader(InkDetector(), Listener(), config).read(_page())
+    assert {options.lexicon for options in told} == {Lexicon.of_language("de")}
+    with pytest.raises(ValidationError, match="no words of language 'xx'"):
+        ReadingConfig(language="xx")
 
 
 def test_words_are_where_they_stand_and_read_as_the_recogniser_reads_them(

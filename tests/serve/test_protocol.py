@@ -23,6 +23,11 @@ def test_what_is_not_asked_for_is_as_the_library_has_it() -> None:
     assert ReadingConfig().second_look_below == library.second_look_below
 
 
+def test_a_language_reaches_words_and_pages() -> None:
+    assert RecognizeQuery(language="de").word_options().language == "de"
+    assert OcrQuery(language="de").page_options().words.language == "de"
+
+
 @pytest.mark.parametrize("orientations", get_args(WordOrientations))
 def test_orientations_reach_the_recogniser(orientations: WordOrientations) -> None:
     query = RecognizeQuery(orientations=orientations, characters="0123456789")

@@ -79,10 +79,7 @@ def drawable_words(listed: tuple[str, ...], fonts: FontCatalog, max_chars: int) 
 
 
 def _frequent_words(language: str, size: int, marks: str) -> list[str]:
-    try:
-        listed = frequent_words(language, size)
-    except ConfigError as error:
-        raise ConfigError(f"data.lexicon.languages: {error}") from error
+    listed = frequent_words(language, size)
     counts = Counter(char for word in listed for char in set(word))
     own = {c for c, n in counts.items() if c in marks or (c.isalpha() and n > _RARE * len(listed))}
     return [word for word in listed if own.issuperset(word) and word.strip(marks)]

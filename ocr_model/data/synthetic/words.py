@@ -12,6 +12,7 @@ from ocr_model.data.synthetic import grammar
 from ocr_model.data.synthetic.fonts import FontCatalog
 from ocr_model.data.synthetic.lexicon import drawable_words, words_of_file, words_of_languages
 from ocr_model.errors import ConfigError
+from ocr_model.word_lists import Language
 
 LONGEST = 32
 _VALIDATION_SHARE = 10  # one text in this many is never trained on
@@ -56,7 +57,7 @@ class CaseShares(Shares):
 class LexiconConfig(Config):
     """What is written."""
 
-    languages: tuple[str, ...] = ("en",)
+    languages: tuple[Language, ...] = ("en",)
     """Languages of the frequency lists, as wordfreq names them."""
     size: PositiveInt = 30_000
     """The most frequent words of each language."""

@@ -12,7 +12,7 @@ InputKind = Literal["files", "uris", "table", "tar"]
 
 _PAGES_PER_UNIT = 32  # half a minute of a CPU
 _WORDS_PER_UNIT = 1_024  # two seconds of a CPU
-_OF_WORDS = {"recognizer", "kind", "device", "precision"}
+_OF_WORDS = {"recognizer", "kind", "device", "precision", "second_look_below", "language"}
 
 
 class PoolConfig(Config):

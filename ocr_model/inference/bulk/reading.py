@@ -42,6 +42,7 @@ class UnitReader:
         self._model = model_id(config)
         self._folder = input_folder(config.input)
         reader = config.reader
+        self._options = reader.word_options("vertical")
         self._pages = PageReader.load(reader) if config.mode == "pages" else None
         self._words = (
             None
@@ -75,7 +76,7 @@ class UnitReader:
         self, recognizer: Recognizer, items: Sequence[Item], contents: Sequence[Content]
     ) -> Iterator[Reading]:
         images = [content if isinstance(content, bytes) else b"" for content in contents]
-        readings = recognizer.read_all(images)
+        readings = recognizer.read_all(images, self._options)
         for item, content, reading in zip(items, contents, readings, strict=True):
             if isinstance(content, ImageError):
                 reading = Prediction("", 0.0, (), error=str(content))

@@ -173,7 +173,7 @@ def test_a_lexicon_too_small_for_both_parts_is_an_error(tmp_path: Path) -> None:
     ("overrides", "message"),
     [
         (["path=/nowhere.txt"], "lexicon.path /nowhere.txt"),
-        (["languages=[xx]"], "lexicon.languages"),
+        (["languages=[xx]"], r"languages\.0: no words of language 'xx'; there are ar, "),
         (["max_chars=33"], "max_chars"),
         (["path=a.txt", "languages=[de]"], "languages has no effect where the words come from"),
         (["path=a.txt", "size=9"], "size has no effect"),
