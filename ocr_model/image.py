@@ -33,9 +33,9 @@ WIDTH_STEP = 16
 PADDING_VALUE = 127
 """Grey of the columns behind an image that is padded."""
 
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _JPEG_MARKER = re.compile(rb"\xff[^\x00]")  # as it looks within a scan
-_JPEG_BASELINE = 0xC0
+_JPEG_BASELINE, _JPEG_SCAN = 0xC0, 0xDA
 _JPEG_TABLES = frozenset({0xC4, 0xDB, 0xDD, 0xFE, 0xE0, *range(0xE2, 0xF0)})  # not 0xE1: EXIF
 _JPEG_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _JPEG_SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length from the length on
@@ -113,17 +113,19 @@ def _is_plain_jpeg(data: bytes | bytearray, max_pixels: int) -> bool:
     if not data.startswith(_JPEG_START) or not data.endswith(_JPEG_END):
         return False
     place, end = len(_JPEG_START), len(data) - _JPEG_SEGMENT.size - _JPEG_FRAME.size
+    has_frame = False
     while place < end:
         prefix, marker, length = _JPEG_SEGMENT.unpack_from(data, place)
-        if prefix == 0xFF and marker == _JPEG_BASELINE:
+        if prefix == 0xFF and marker == _JPEG_SCAN:
+            next_marker = _JPEG_MARKER.search(data, place + 2)
+            return has_frame and next_marker is not None and next_marker.end() == len(data)
+        if prefix == 0xFF and marker == _JPEG_BASELINE and not has_frame:
             bits, height, width, channels = _JPEG_FRAME.unpack_from(data, place + 4)
             if bits != 8 or channels not in (1, 3) or not 0 < height * width <= max_pixels:
                 return False
-            scan = data.find(_JPEG_SCAN, place) + len(_JPEG_SCAN)
-            next_marker = _JPEG_MARKER.search(data, scan)
-            return next_marker is not None and next_marker.end() == len(data)
-        if prefix != 0xFF or marker not in _JPEG_TABLES or length < 2:
-            return False  # the size must be the one that the decoder will see: nothing is guessed
+            has_frame = True
+        elif prefix != 0xFF or marker not in _JPEG_TABLES or length < 2:
+            return False  # the decoder must see the size and the tables as they are seen here
         place += 2 + length
     return False
 

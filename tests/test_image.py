@@ -1,5 +1,6 @@
 import inspect
 import io
+import re
 import struct
 import zlib
 
@@ -227,8 +228,14 @@ def test_a_size_in_a_comment_is_not_the_size() -> None:
 )
 def test_an_irregular_header_is_left_to_pillow(filler: bytes) -> None:
     data = _encode(_scene(), "JPEG")
-    odd = data[:2] + filler + data[2:]
-    _assert_same(_outcome(odd), _by_pillow(odd))
+    for place in (2, *(found.start() for found in re.finditer(rb"\xff[\xc0\xc4\xda]", data))):
+        odd = data[:place] + filler + data[place:]
+        _assert_same(_outcome(odd), _by_pillow(odd))
+
+
+def test_tables_that_a_decoder_would_overlook_and_replace_are_left_to_pillow() -> None:
+    data = _encode(_scene(), "JPEG").replace(b"\xff\xc4", b"\xff\x01")
+    assert _outcome(data) == _by_pillow(data) == "not_an_image"
 
 
 @settings(deadline=None, database=None, max_examples=150)
