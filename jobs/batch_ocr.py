@@ -3,7 +3,7 @@
 import os
 import sys
 
-from ocr_model.entry_points import begin_job, ending_in_one_line
+from ocr_model.entry_points import INTERRUPTED, begin_job, ending_in_one_line
 from ocr_model.inference.bulk.config import BatchConfig
 from ocr_model.inference.bulk.console import BatchConsole
 
@@ -21,7 +21,7 @@ def main() -> None:
             result = read_batch(manifest, console.report)
             console.summarize(result, manifest)
     if not result.is_complete:
-        sys.exit(130 if result.reason == "interrupted" else 1)
+        sys.exit(INTERRUPTED if result.reason == "interrupted" else 1)
 
 
 if __name__ == "__main__":

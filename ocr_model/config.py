@@ -109,7 +109,7 @@ def explain(cls: type[Config], error: ValidationError) -> list[str]:
             case "value_error":  # of our own validators, which say what they got
                 lines.append(f"{where}: {problem['ctx']['error']}".removeprefix(": "))
             case "missing":
-                lines.append(f"{where}: is missing; set {where}=VALUE")
+                lines.append(f"{where}: a value is missing, and there is no default")
             case "union_tag_invalid":
                 key, tags = (problem["ctx"][name] for name in ("discriminator", "expected_tags"))
                 choices = tags.replace("'", "")

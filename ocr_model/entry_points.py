@@ -14,7 +14,8 @@ from ocr_model.errors import ConfigError, OCRError
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 
-_INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
+INTERRUPTED = 130
+"""Exit status, as shells have it, of a command that Ctrl-C ended."""
 
 
 def begin_job(
@@ -85,4 +86,4 @@ def ending_in_one_line(*, interrupted: str = "Interrupted.") -> Iterator[None]:
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
         sys.stderr.write(f"{interrupted}\n")
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)

@@ -15,10 +15,15 @@ def frequent_words(language: str, num_words: int) -> list[str]:
     """
     from wordfreq import top_n_list  # noqa: PLC0415  # few need it, slow
 
-    return list(top_n_list(_known(language), num_words))
+    return list(top_n_list(require_known(language), num_words))
 
 
-def _known(language: str) -> str:
+def require_known(language: str) -> str:
+    """Return a language that has a list.
+
+    Raises:
+        ConfigError: As `frequent_words`.
+    """
     from wordfreq import available_languages  # noqa: PLC0415  # as above
 
     # Of what it has not, wordfreq takes the nearest, and prints so.
@@ -28,5 +33,5 @@ def _known(language: str) -> str:
     return language
 
 
-Language = Annotated[str, AfterValidator(_known)]
+Language = Annotated[str, AfterValidator(require_known)]
 """A setting: a language that has a list."""

@@ -111,10 +111,10 @@ class PageService:
         return pages
 
     def _words_of(self, options: PageOptions) -> WordOptions:
-        words, language = options.words, self._config.reading.language
-        if words.lexicon or words.language is not None:
+        words = options.words
+        if words.lexicon or words.characters is not None or words.language is not None:
             return words
-        return replace(words, language=language)
+        return replace(words, language=self._config.reading.language)
 
     def _reading(self, options: PageOptions) -> ReadingConfig:
         reading = self._config.reading

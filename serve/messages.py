@@ -36,7 +36,8 @@ class WordOptions:
     lexicon_bonus: float | None = None
     """None: nothing but the lexicon is read. Else what its words gain in log probability."""
     language: str | None = None
-    """Such as `en`: its frequent words are likelier. Not beside a lexicon."""
+    """Such as `en`: its frequent words are likelier; empty: none. None is what is configured for
+    pages, and else none."""
     orientations: WordOrientations = "vertical"
     second_look_below: float = 0.9
     """As `ReadOptions` has it."""

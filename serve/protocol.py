@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ocr_model.inference.bulk.progress import BatchProgress
+from ocr_model.word_lists import require_known
 
 from .messages import Orientation, PageOptions, Reading, WordOptions, WordOrientations
 
@@ -14,6 +15,11 @@ PageFormat = Literal["json", "text", "hocr", "alto", "pdf"]
 
 class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
+
+
+_AnyLanguage = Annotated[
+    str, Field(max_length=8), AfterValidator(lambda name: name and require_known(name))
+]
 
 
 class WordQuery(_Message):
@@ -27,8 +33,17 @@ class WordQuery(_Message):
     """May be repeated: words that a reading must be among."""
     lexicon_bonus: float | None = Field(None, ge=0, le=100)
     """With it, other words can be read too; the lexicon's gain so much in log probability."""
-    language: str | None = Field(None, min_length=1, max_length=8)
-    """Such as `en`: its frequent words are likelier; by default as the service is configured."""
+    language: _AnyLanguage | None = None
+    """Such as `en`: its frequent words are likelier; not beside a lexicon. Empty: none. By default
+    pages, where no lexicon and no characters are given, have the one that is configured."""
+
+    @model_validator(mode="after")
+    def _settings_have_effect(self) -> "WordQuery":
+        if self.lexicon_bonus is not None and not self.lexicon:
+            raise ValueError("lexicon_bonus has no effect without a lexicon")
+        if self.language and self.lexicon:
+            raise ValueError("language has no effect beside a lexicon")
+        return self
 
     def word_options(self) -> WordOptions:
         """Return what the recogniser is told."""

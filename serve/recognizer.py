@@ -191,14 +191,10 @@ class _UnknownModelError(OCRError):
 
 @lru_cache(maxsize=8)
 def _read_options(options: WordOptions) -> ReadOptions:
-    if options.lexicon_bonus is not None and not options.lexicon:
-        raise ConfigError("lexicon_bonus has no effect without a lexicon")
-    if options.lexicon and options.language is not None:
-        raise ConfigError("language has no effect beside a lexicon")
     lexicon = None
     if options.lexicon:
         lexicon = Lexicon(options.lexicon, bonus=options.lexicon_bonus)
-    elif options.language is not None:
+    elif options.language:
         lexicon = Lexicon.of_language(options.language)
     return ReadOptions(
         characters=options.characters,

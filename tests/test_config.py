@@ -356,7 +356,7 @@ def test_an_unknown_training_setting_names_the_nearest_of_its_section() -> None:
         (["optimizer.warmup=1"], r"optimizer\.warmup: .*less than 1"),
         (["training.epochs=0"], r"training\.epochs: .*greater than 0"),
         (["data.validation_fraction=1"], r"validation_fraction: .*less than 1"),
-        (["data.source=parquet"], r"^data\.path: is missing; set data\.path=VALUE$"),
+        (["data.source=parquet"], r"^data\.path: a value is missing, and there is no default$"),
         (["run.name=123"], r"""run\.name: .*; quote it for YAML: run\.name='"123"'$"""),
         (["run.name=2024-01-02"], r"""quote it for YAML: run\.name='"2024-01-02"'$"""),
         (

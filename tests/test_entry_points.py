@@ -35,8 +35,13 @@ def test_a_command_line_gives_settings(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_command_line_exits_with_status_2_and_says_what_is_wrong(
-    arguments: list[str], told: str, num_lines: int, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    told: str,
+    num_lines: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # argparse breaks its lines there
     with pytest.raises(SystemExit) as caught:
         parse_command_line(Drawing, "Draw.", arguments)
     assert caught.value.code == 2

@@ -68,7 +68,7 @@ def _by_pillow(data: bytes) -> np.ndarray | str:
         return _outcome(Image.open(io.BytesIO(data)))
     except UnidentifiedImageError:
         return "not_an_image"
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return "too_large"
     except OSError as error:
         return "truncated" if "truncated" in str(error) else "undecodable"

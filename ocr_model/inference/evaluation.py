@@ -20,7 +20,6 @@ from ocr_model.data.index import index_for_evaluation
 from ocr_model.data.order import sequential
 from ocr_model.data.sources import DataConfig
 from ocr_model.data.synthetic.source import SyntheticSource
-from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.decoding.readings import Prediction
 from ocr_model.devices import Precision
 from ocr_model.errors import ConfigError, DatasetError
@@ -105,11 +104,7 @@ class EvaluateConfig(Config):
 
     def read_options(self) -> ReadOptions:
         """Return how words are read."""
-        return ReadOptions(
-            lexicon=None if self.language is None else Lexicon.of_language(self.language),
-            orientations=self.orientations,
-            second_look_below=self.second_look_below,
-        )
+        return ReadOptions.of_language(self.language, self.orientations, self.second_look_below)
 
 
 @dataclass(frozen=True)
@@ -138,7 +133,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, int | float]:
     Raises:
         BundleError: The bundle cannot be loaded.
         DatasetError: The dataset is missing, empty, or more images than allowed are unreadable.
-        ConfigError: A setting has no effect, or a language no list of words.
+        ConfigError: A setting has no effect, or a language no word that the model writes.
     """
     recognizer = config.load_recognizer()
     index = _index(config, recognizer.info.normalization)

@@ -37,8 +37,7 @@ class ReadOptions:
     takes twice as long."""
     splits_long: bool = True
     """Whether a word too wide for the model is read in parts that overlap; where not, it is
-    squeezed. Models of stretched images take any width, and where nothing but a lexicon is read, it
-    has whole words only."""
+    squeezed. Models of stretched images take any width, and a lexicon has whole words only."""
     second_look_below: float = 0.9
     """Words whose characters are, on the average, less sure, but not hopeless, are read twice more,
     wider and with a margin, and the surest reading wins; 0: none are."""
@@ -58,10 +57,22 @@ class ReadOptions:
         # Made once more by the recogniser, with what needs its charset.
         DecodeOptions(num_beams=self.beams, length_penalty=self.length_penalty)
 
+    @classmethod
+    def of_language(
+        cls, language: str | None, orientations: Orientations, second_look_below: float
+    ) -> "ReadOptions":
+        """Return options with the frequent words of a language, or, where it is None, with none.
+
+        Raises:
+            ConfigError: There is no list of the language.
+        """
+        lexicon = None if language is None else Lexicon.of_language(language)
+        return cls(lexicon=lexicon, orientations=orientations, second_look_below=second_look_below)
+
     @property
     def cuts_long_words(self) -> bool:
         """Whether long words are read in parts."""
-        return self.splits_long and (self.lexicon is None or self.lexicon.bonus is not None)
+        return self.splits_long and self.lexicon is None
 
     @property
     def beams(self) -> int:

@@ -5,7 +5,6 @@ from typing import Annotated, Literal, assert_never
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from ocr_model.config import Config
-from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.detection.compact import CompactDetectorConfig, load_detector
 from ocr_model.detection.craft import CraftConfig, CraftDetector
 from ocr_model.detection.maps import BoxConfig, TextDetector
@@ -48,7 +47,7 @@ class ReadingConfig(Config):
     """Of words, as `ReadOptions` has it; 0: every word is read once."""
     language: Language | None = None
     """Such as `en`: its frequent words are likelier, as `Lexicon.of_language` has it; words that
-    are read unsurely take several times as long. null: all texts are alike."""
+    are read unsurely (by CTC: all) take several times as long. null: no words are preferred."""
     max_words: PositiveInt = 5_000
     """Of a page; where more are found, the surest are read."""
     max_seconds: PositiveFloat | None = None
@@ -59,11 +58,7 @@ class ReadingConfig(Config):
 
     def word_options(self, orientations: Orientations) -> ReadOptions:
         """Return how words are read."""
-        return ReadOptions(
-            lexicon=None if self.language is None else Lexicon.of_language(self.language),
-            orientations=orientations,
-            second_look_below=self.second_look_below,
-        )
+        return ReadOptions.of_language(self.language, orientations, self.second_look_below)
 
 
 AS_USUAL = ReadingConfig()

@@ -271,9 +271,8 @@ class Recognizer:
         with self._lock:
             found = self._tries.pop(key, None)
             if found is None:
-                words = (normalize(word, self.info.normalization) for word in lexicon.words)
                 found = Trie.compile(
-                    replace(lexicon, words=tuple(filter(None, words))),
+                    replace(lexicon, words=self._normalized(lexicon)),
                     self.charset,
                     max_chars=self.info.max_chars,
                     is_allowed=is_allowed,
@@ -284,6 +283,28 @@ class Recognizer:
             if len(self._tries) > _MOST_LEXICONS:
                 del self._tries[next(iter(self._tries))]  # the one that was used longest ago
         return found
+
+    def _normalized(self, lexicon: Lexicon) -> tuple[str, ...]:
+        """Return the words as labels have them, without those that would lose letters.
+
+        Raises:
+            ConfigError: Most would.
+        """
+        pairs = ((word, normalize(word, self.info.normalization)) for word in lexicon.words)
+        kept = tuple(new for word, new in pairs if new and _num_letters(new) >= _num_letters(word))
+        num_lost = len(lexicon.words) - len(kept)
+        if 2 * num_lost > len(lexicon.words):
+            raise ConfigError(
+                f"{num_lost} of the lexicon's {len(lexicon.words)} words cannot be read: the "
+                f"model's labels ({self.info.normalization}) have not their letters"
+            )
+        if num_lost:
+            logger.warning("%d words of the lexicon have letters that labels lack", num_lost)
+        return kept
+
+
+def _num_letters(word: str) -> int:
+    return sum(map(str.isalnum, word))
 
 
 def _pad(

@@ -5,11 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.decoding.readings import Prediction
 from ocr_model.image import ImageGeometry
 from ocr_model.inference.long_words import join_parts, part_bounds
-from ocr_model.inference.options import ReadOptions
 
 PADDED = ImageGeometry(width=128, fit="pad")
 
@@ -61,12 +59,6 @@ def test_parts_with_a_cut_letter_at_each_end_join_to_the_word(text: str, seed: i
         assert joined.text == text
     assert len(joined.char_confidences) == len(joined.text)
     assert joined.confidence == pytest.approx(0.9 ** len(joined.text))
-
-
-def test_long_words_are_cut_but_where_nothing_but_a_lexicon_is_read() -> None:
-    assert ReadOptions().cuts_long_words
-    assert ReadOptions(lexicon=Lexicon(("a",), bonus=2.0)).cuts_long_words
-    assert not ReadOptions(lexicon=Lexicon(("a",))).cuts_long_words
 
 
 def test_repeated_letters_are_joined_by_where_they_lie() -> None:

@@ -285,6 +285,16 @@ def test_a_lexicon_of_which_no_word_can_be_read_is_refused(recognizer: Recognize
         recognizer.read(PICTURES[:1], options)
 
 
+def test_a_lexicon_in_letters_that_labels_lack_is_refused_and_a_few_are_left_out(
+    recognizer: Recognizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConfigError, match="2 of the lexicon's 3 words cannot be read: the model's"):
+        recognizer.read([], ReadOptions(lexicon=Lexicon(("м2", "да", "12"), bonus=2.0)))
+    options = ReadOptions(lexicon=Lexicon(("ab", "м2", "12")))
+    assert {p.text for p in recognizer.read(PICTURES, options)} <= {"ab", "12"}
+    assert "1 words of the lexicon have letters that labels lack" in caplog.text
+
+
 def test_words_of_a_lexicon_may_come_in_a_list(recognizer: Recognizer) -> None:
     in_a_list, in_a_tuple = (
         ReadOptions(lexicon=Lexicon(words)) for words in (["12", "ab"], ("12", "ab"))

@@ -26,6 +26,8 @@ def test_what_is_not_asked_for_is_as_the_library_has_it() -> None:
 def test_a_language_reaches_words_and_pages() -> None:
     assert RecognizeQuery(language="de").word_options().language == "de"
     assert OcrQuery(language="de").page_options().words.language == "de"
+    assert OcrQuery(language="").page_options().words.language == ""
+    assert OcrQuery().page_options().words.language is None
 
 
 @pytest.mark.parametrize("orientations", get_args(WordOrientations))

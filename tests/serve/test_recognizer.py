@@ -59,7 +59,7 @@ def test_a_bundle_that_is_not_there_leaves_the_former_models(words: WordReader) 
     assert (default, list(infos)) == ("compact", ["compact"])
 
 
-def test_words_of_the_callers_language_are_likelier(
+def test_a_language_is_read_with_its_lexicon(
     words: WordReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _name(words, compact="compact")
@@ -68,21 +68,3 @@ def test_words_of_the_callers_language_are_likelier(
     (answer,) = asyncio.run(words.read([WordJob([WHITE], WordOptions(language="xy"))]))
     assert not isinstance(answer, Fault)
     assert [reading.text for reading in answer] == ["zebra"]
-
-
-@pytest.mark.parametrize(
-    ("options", "detail"),
-    [
-        (WordOptions(language="xx"), "no words of language 'xx'; there are ar, bg, "),
-        (WordOptions(language="en", lexicon=("a",)), "language has no effect beside a lexicon"),
-        (WordOptions(lexicon_bonus=2.0), "lexicon_bonus has no effect without a lexicon"),
-    ],
-)
-def test_settings_that_cannot_be_or_have_no_effect_are_faults(
-    words: WordReader, options: WordOptions, detail: str
-) -> None:
-    _name(words, compact="compact")
-    (answer,) = asyncio.run(words.read([WordJob([WHITE], options)]))
-    assert isinstance(answer, Fault)
-    assert answer.reason == "bad_setting"
-    assert answer.detail.startswith(detail)

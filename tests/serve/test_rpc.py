@@ -64,6 +64,10 @@ def test_a_word_that_stands_high_is_read_unless_it_is_said_to_be_upright(
         (ocr_pb2.ReadRequest(document=b"none"), grpc.StatusCode.INVALID_ARGUMENT),
         (ocr_pb2.ReadRequest(document=b"%PDF-", format="docx"), grpc.StatusCode.INVALID_ARGUMENT),
         (
+            ocr_pb2.ReadRequest(document=b"%PDF-", options=ocr_pb2.WordOptions(language="xx")),
+            grpc.StatusCode.INVALID_ARGUMENT,
+        ),
+        (
             ocr_pb2.ReadRequest(document=b"%PDF-", options=ocr_pb2.WordOptions(model="none")),
             grpc.StatusCode.NOT_FOUND,
         ),

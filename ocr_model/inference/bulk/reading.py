@@ -36,13 +36,13 @@ class UnitReader:
 
         Raises:
             BundleError: One of them is missing, incomplete or altered.
-            ConfigError: There is no such device here.
+            ConfigError: There is no such device here, or the recogniser cannot write the language.
         """
         self._config = config
         self._model = model_id(config)
         self._folder = input_folder(config.input)
         reader = config.reader
-        self._options = reader.word_options("vertical")
+        self._word_options = reader.word_options("vertical")
         self._pages = PageReader.load(reader) if config.mode == "pages" else None
         self._words = (
             None
@@ -54,6 +54,9 @@ class UnitReader:
                 kind=reader.kind,
             )
         )
+        recognizer = self._words if self._pages is None else self._pages.recognizer
+        assert recognizer is not None
+        recognizer.read([], self._word_options)  # a language that it cannot write ends the run here
 
     def read(self, items: Sequence[Item], contents: Sequence[Content]) -> Iterator[Reading]:
         """Read items, in their order; what cannot be read has rows that say why."""
@@ -76,7 +79,7 @@ class UnitReader:
         self, recognizer: Recognizer, items: Sequence[Item], contents: Sequence[Content]
     ) -> Iterator[Reading]:
         images = [content if isinstance(content, bytes) else b"" for content in contents]
-        readings = recognizer.read_all(images, self._options)
+        readings = recognizer.read_all(images, self._word_options)
         for item, content, reading in zip(items, contents, readings, strict=True):
             if isinstance(content, ImageError):
                 reading = Prediction("", 0.0, (), error=str(content))
