@@ -15,12 +15,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from pydantic import Field
 from rapidfuzz.distance import Levenshtein
 
 from ocr_model.data.index import index_for_evaluation
 from ocr_model.entry_points import parse_command_line
 from ocr_model.image import Pixels, decode_image, resize_image
 from ocr_model.inference.evaluation import EvaluateConfig, WordResult, read_samples, read_words
+from ocr_model.inference.options import AS_USUAL
 from ocr_model.visualize.words import draw_samples
 from ocr_model.weights import RECOGNIZER
 
@@ -33,6 +35,7 @@ class ErrorsConfig(EvaluateConfig):
     """Which words, as of jobs/evaluate.py."""
 
     model: str = RECOGNIZER
+    second_look_below: float = Field(AS_USUAL.second_look_below, ge=0, le=1)
     sheet: str | None = None
     """PNG of the worst readings; null: none."""
 
@@ -70,7 +73,11 @@ def _read(config: ErrorsConfig) -> Iterator[tuple[WordResult, Pixels]]:
     for start in range(0, index.num_rows, _CHUNK):
         samples = [s for s in read_samples(config.data, index, start, _CHUNK) if s[2] is not None]
         pixels = [decode_image(image) for _, _, image, _ in samples if image is not None]
-        yield from zip(read_words(recognizer, samples, config.batch_size), pixels, strict=True)
+        yield from zip(
+            read_words(recognizer, samples, config.batch_size, config.read_options()),
+            pixels,
+            strict=True,
+        )
 
 
 def _kind(truth: str, text: str) -> str:
