@@ -18,7 +18,6 @@ from PIL import Image
 
 from ocr_model.arguments import require_count, require_type
 from ocr_model.bundle import Bundle
-from ocr_model.charset import normalize
 from ocr_model.decoding.lexicon import Lexicon, Trie
 from ocr_model.decoding.options import DecodeOptions
 from ocr_model.decoding.readings import Prediction, Readings, to_predictions
@@ -26,6 +25,7 @@ from ocr_model.devices import Precision
 from ocr_model.errors import ConfigError
 from ocr_model.exports import Kind
 from ocr_model.image import PADDING_VALUE, ImageInput, decode_image, padded_width
+from ocr_model.inference.lexicons import normalized
 from ocr_model.inference.looks import ReadParts, other_looks, read_views, surest
 from ocr_model.inference.options import AS_USUAL, UPRIGHT, ReadOptions
 from ocr_model.inference.preparing import Part, Prepared, prepare
@@ -272,7 +272,7 @@ class Recognizer:
             found = self._tries.pop(key, None)
             if found is None:
                 found = Trie.compile(
-                    replace(lexicon, words=self._normalized(lexicon)),
+                    normalized(lexicon, self.info.normalization),
                     self.charset,
                     max_chars=self.info.max_chars,
                     is_allowed=is_allowed,
@@ -283,28 +283,6 @@ class Recognizer:
             if len(self._tries) > _MOST_LEXICONS:
                 del self._tries[next(iter(self._tries))]  # the one that was used longest ago
         return found
-
-    def _normalized(self, lexicon: Lexicon) -> tuple[str, ...]:
-        """Return the words as labels have them, without those that would lose letters.
-
-        Raises:
-            ConfigError: Most would.
-        """
-        pairs = ((word, normalize(word, self.info.normalization)) for word in lexicon.words)
-        kept = tuple(new for word, new in pairs if new and _num_letters(new) >= _num_letters(word))
-        num_lost = len(lexicon.words) - len(kept)
-        if 2 * num_lost > len(lexicon.words):
-            raise ConfigError(
-                f"{num_lost} of the lexicon's {len(lexicon.words)} words cannot be read: the "
-                f"model's labels ({self.info.normalization}) have not their letters"
-            )
-        if num_lost:
-            logger.warning("%d words of the lexicon have letters that labels lack", num_lost)
-        return kept
-
-
-def _num_letters(word: str) -> int:
-    return sum(map(str.isalnum, word))
 
 
 def _pad(
