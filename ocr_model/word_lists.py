@@ -24,7 +24,7 @@ def require_known(language: str) -> str:
     Raises:
         ConfigError: As `frequent_words`.
     """
-    from wordfreq import available_languages  # noqa: PLC0415  # as above
+    from wordfreq import available_languages  # noqa: PLC0415  # few need it, slow
 
     # Of what it has not, wordfreq takes the nearest, and prints so.
     known = sorted(available_languages())
