@@ -77,7 +77,8 @@ class WordsConfig(ReplicasConfig):
     100. Where many small requests should fill more, `calls_under_way` has to rise with it."""
     calls_under_way: PositiveInt = 2
     """From one replica of the ingress, of up to some 64 words each: what comes meanwhile goes
-    together in the next. One is computed while the next waits."""
+    together in the next. Two for each replica: one is computed while the next waits. A request
+    that comes when nobody waits is divided among half as many, of 33 words or more each."""
     device: str | None = None
     """Such as `cpu` or `cuda`; null: a GPU where the replica was given one."""
     precision: Precision = "auto"

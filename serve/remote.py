@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from itertools import pairwise
 from typing import Any
 
 from ray.exceptions import RayActorError
@@ -21,6 +22,7 @@ from .protocol import AttentionAnswer, ModelsAnswer
 
 _MOST_CALL_BYTES = 3_000_000  # a call over gRPC may have 4 MiB
 _MOST_CALL_WORDS = 64  # of several callers: those of the first do not wait for those of the last
+_FEWEST_PART_WORDS = _MOST_CALL_WORDS // 2 + 1  # so no call takes two parts of a request
 
 _Waiting = tuple[WordJob, "asyncio.Future[WordsAnswer]"]
 
@@ -29,27 +31,30 @@ class Words:
     """The recogniser's deployment.
 
     A call costs several milliseconds whatever is in it, so what comes in while calls are under way
-    goes together in the next one.
+    goes together in the next one, and only a large request that nobody is before is divided among
+    the replicas.
     """
 
     def __init__(
         self, handle: DeploymentHandle[Any], calls_under_way: int, max_seconds: float
     ) -> None:
-        """Use a handle with at most so many calls at a time."""
+        """Use a handle with at most so many calls at a time, of which a replica has two."""
         self._handle, self._max_calls, self._max_seconds = handle, calls_under_way, max_seconds
         self._waiting: deque[_Waiting] = deque()
         self._calls: set[asyncio.Task[None]] = set()
 
     async def read(self, job: WordJob) -> WordsAnswer:
         """Read the words of a request; cancelled while it waits, it costs nothing."""
-        future: asyncio.Future[WordsAnswer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((job, future))
+        loop = asyncio.get_running_loop()
+        parts = [(part, loop.create_future()) for part in self._parts(job)]
+        self._waiting.extend(parts)
         self._start_calls()
         try:
             async with asyncio.timeout(self._max_seconds):
-                return await future
+                answers: list[WordsAnswer] = await asyncio.gather(*(f for _, f in parts))
         except TimeoutError:
             return _timeout(self._max_seconds)
+        return _joined(answers)
 
     async def attend(self, image: bytes, options: WordOptions) -> AttentionAnswer | Fault:
         """Read a word with attention."""
@@ -63,6 +68,15 @@ class Words:
         answer: ModelsAnswer | Fault
         answer = await _answered(self._handle.describe, max_seconds=self._max_seconds)
         return answer
+
+    def _parts(self, job: WordJob) -> list[WordJob]:
+        """Divide a request among replicas that are free for it, as far as anybody can tell here."""
+        num_words, num_free = len(job.images), self._max_calls - len(self._calls)
+        num_parts = min(self._max_calls // 2, num_free, num_words // _FEWEST_PART_WORDS)
+        if num_parts < 2 or self._waiting:
+            return [job]
+        ends = [num_words * number // num_parts for number in range(num_parts + 1)]
+        return [WordJob(job.images[i:j], job.options) for i, j in pairwise(ends)]
 
     def _start_calls(self) -> None:
         while len(self._calls) < self._max_calls and (jobs := self._next_jobs()):
@@ -102,6 +116,16 @@ class Words:
         for number, (_, future) in enumerate(jobs):
             if not future.done():
                 future.set_result(answers if isinstance(answers, Fault) else answers[number])
+
+
+def _joined(answers: list[WordsAnswer]) -> WordsAnswer:
+    """Put the parts of a request together; one that failed is the answer to all of it."""
+    words = []
+    for answer in answers:
+        if isinstance(answer, Fault):
+            return answer
+        words += answer
+    return words
 
 
 class Pages:

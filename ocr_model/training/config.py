@@ -88,8 +88,9 @@ class LoopConfig(Config):
 
     start_from: str | None = None
     """A bundle to begin with, in a folder that all workers see, or one in the box: its weights, for
-    a model of its architecture, and a recogniser's charset, for data with no other characters.
-    null: random weights."""
+    a model of its architecture (or with more blocks in a recogniser's ResNet, which change nothing
+    at first), and a recogniser's charset, for data with no other characters. null: random
+    weights."""
     epochs: PositiveInt = 6
     max_minutes: PositiveFloat | None = None
     """Fit the run into so many minutes of training: the number of steps is cut to what the

@@ -2,6 +2,10 @@
 
 from dataclasses import replace
 
+import torch
+from torch import Tensor
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
 from ocr_model.bundle import load_bundle
 from ocr_model.charset import Charset
 from ocr_model.data.index import DatasetIndex
@@ -30,7 +34,11 @@ def adopt_charset(index: DatasetIndex, start_from: str | None) -> DatasetIndex:
 
 
 def take_weights(model: RecognizerModel, charset: Charset, start_from: str) -> None:
-    """Copy the weights of a bundle into a model of its architecture.
+    """Copy the weights of a bundle into a model of its architecture, or of a deeper ResNet's.
+
+    A `resnet18` begins as the `resnet10` did that it was given: blocks of it that the bundle does
+    not have change nothing at first, as their last normalisation gives 0 (Goyal et al. 2017,
+    "Accurate, Large Minibatch SGD", section 5.1).
 
     Raises:
         BundleError: The bundle is missing, incomplete or altered.
@@ -38,11 +46,29 @@ def take_weights(model: RecognizerModel, charset: Charset, start_from: str) -> N
     """
     bundle = load_bundle(start_from)
     assert charset.characters == bundle.charset.characters, "the data must adopt the charset first"
+    weights = bundle.model.state_dict()
     try:
-        model.load_state_dict(bundle.model.state_dict())
+        model.load_state_dict(_silent_blocks(model, weights) | weights)
     except RuntimeError as error:  # torch lists every tensor that does not fit
         listed = " ".join(str(error).split())[:300]
         raise ConfigError(
             f"training.start_from={start_from} is of another model than `model` and `image` "
             f"describe: {listed}"
         ) from error
+
+
+def _silent_blocks(model: RecognizerModel, known: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of blocks that `known` has nothing of, such that they change nothing."""
+    silent: dict[str, Tensor] = {}
+    for path, block in model.named_modules():
+        if not isinstance(block, BasicBlock | Bottleneck) or _has(known, path):
+            continue
+        own = block.state_dict()
+        last = "bn3.weight" if isinstance(block, Bottleneck) else "bn2.weight"
+        own[last] = torch.zeros_like(own[last])
+        silent |= {f"{path}.{name}": tensor for name, tensor in own.items()}
+    return silent
+
+
+def _has(weights: dict[str, Tensor], path: str) -> bool:
+    return any(name.startswith(f"{path}.") for name in weights)

@@ -1,8 +1,10 @@
 import asyncio
 from typing import Any, cast
 
-from serve.messages import WordJob, WordOptions
-from serve.remote import Words
+import pytest
+
+from serve.messages import REPLICA_GONE, Reading, WordJob, WordOptions
+from serve.remote import Words, _Waiting
 
 
 async def _waiting(nums_images: list[int], *, num_bytes: int = 1) -> tuple[Words, list[Any]]:
@@ -41,5 +43,90 @@ def test_callers_who_are_gone_take_no_place() -> None:
             gone.cancel()
         await asyncio.sleep(0)
         assert _sizes(words) == [30, 30]
+
+    asyncio.run(ask())
+
+
+class _Echo(Words):
+    """Answers each image with its bytes, without a deployment; calls end when they are let go."""
+
+    def __init__(self, calls_under_way: int) -> None:
+        super().__init__(cast("Any", None), calls_under_way=calls_under_way, max_seconds=60)
+        self.sizes: list[int] = []
+        self.may_end = asyncio.Event()
+        self.faulty: bytes = b"-"
+
+    async def _call(self, jobs: list[_Waiting]) -> None:
+        self.sizes.append(sum(len(job.images) for job, _ in jobs))
+        await self.may_end.wait()
+        for job, future in jobs:
+            images = [image for image in job.images if isinstance(image, bytes)]
+            readings = [Reading(image.decode(), 1.0, ()) for image in images]
+            if not future.done():
+                future.set_result(REPLICA_GONE if self.faulty in images else readings)
+
+
+def _job(num_words: int) -> WordJob:
+    return WordJob([str(number).encode() for number in range(num_words)])
+
+
+@pytest.mark.parametrize(
+    ("calls_under_way", "num_words", "sizes"),
+    [
+        (2, 512, [512]),  # one replica
+        (4, 65, [65]),
+        (4, 67, [33, 34]),
+        (4, 512, [256, 256]),
+        (16, 512, [64] * 8),
+        (16, 100, [33, 33, 34]),
+    ],
+)
+def test_a_large_request_is_divided_among_the_replicas(
+    calls_under_way: int, num_words: int, sizes: list[int]
+) -> None:
+    async def ask() -> None:
+        words = _Echo(calls_under_way)
+        words.may_end.set()
+        answer = await words.read(_job(num_words))
+        assert words.sizes == sizes
+        assert isinstance(answer, list)
+        assert [reading.text for reading in answer] == [str(n) for n in range(num_words)]
+
+    asyncio.run(ask())
+
+
+def test_where_others_are_under_way_fewer_parts_are_made_and_where_they_wait_none() -> None:
+    async def ask() -> None:
+        words = _Echo(8)
+        requests = [asyncio.create_task(words.read(_job(num))) for num in (1, 1, 1, 1, 1, 512, 200)]
+        await asyncio.sleep(0)
+        words.may_end.set()
+        await asyncio.gather(*requests)
+        assert words.sizes == [1, 1, 1, 1, 1, 170, 171, 171, 200]
+
+    asyncio.run(ask())
+
+
+def test_a_part_that_is_lost_is_the_whole_request_s_fault() -> None:
+    async def ask() -> None:
+        words = _Echo(4)
+        words.may_end.set()
+        words.faulty = b"99"
+        assert await words.read(_job(128)) == REPLICA_GONE
+
+    asyncio.run(ask())
+
+
+def test_a_divided_request_whose_caller_is_gone_waits_no_more() -> None:
+    async def ask() -> None:
+        words = _Echo(4)
+        request = asyncio.create_task(words.read(_job(128)))
+        await asyncio.sleep(0)
+        request.cancel()
+        waiting = asyncio.create_task(words.read(_job(3)))
+        await asyncio.sleep(0)
+        words.may_end.set()
+        assert len(await waiting) == 3  # type: ignore[arg-type]  # no Fault
+        assert request.cancelled()
 
     asyncio.run(ask())

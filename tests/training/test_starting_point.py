@@ -8,11 +8,12 @@ from ocr_model.bundle import load_bundle
 from ocr_model.data.index import index_dataset
 from ocr_model.data.loading import LocalData
 from ocr_model.errors import BundleError, ConfigError
+from ocr_model.models import build_model
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.loop import TrainResult
 from ocr_model.training.recognition import train
 from ocr_model.training.run_folder import RunFolder
-from ocr_model.training.starting_point import adopt_charset
+from ocr_model.training.starting_point import adopt_charset, take_weights
 
 MakeConfig = Callable[..., TrainConfig]
 Run = Callable[[TrainConfig], TrainResult]
@@ -113,3 +114,27 @@ def test_pretrained_weights_have_no_effect_beside_a_bundle(
 ) -> None:
     with pytest.raises(ConfigError, match="has no effect"):
         tiny_config(tmp_path, "training.start_from=x", "model.pretrained=y")
+
+
+def test_a_deeper_network_begins_as_the_shallower_one() -> None:
+    bundle = load_bundle("compact-synthetic")
+    assert bundle.info.model.backbone == "resnet10"
+    deeper = bundle.info.model.model_copy(update={"backbone": "resnet18"})
+    model = build_model(deeper, bundle.charset.num_classes, bundle.info.geometry).eval()
+    take_weights(model, bundle.charset, "compact-synthetic")
+    images = torch.randint(0, 256, (2, 32, 96, 3), dtype=torch.uint8)
+    widths = torch.tensor([96, 50])
+    with torch.no_grad():
+        before, after = (m.encode(images, widths) for m in (bundle.model.eval(), model))
+    is_content = ~before.is_padding
+    assert torch.allclose(before.tokens[is_content], after.tokens[is_content], atol=1e-5)
+    num_weights = [sum(p.numel() for p in m.parameters()) for m in (bundle.model, model)]
+    assert num_weights[1] > 1.5 * num_weights[0]
+
+
+def test_a_network_of_other_blocks_is_refused() -> None:
+    bundle = load_bundle("compact-synthetic")
+    other = bundle.info.model.model_copy(update={"backbone": "resnet50"})
+    model = build_model(other, bundle.charset.num_classes, bundle.info.geometry)
+    with pytest.raises(ConfigError, match="another model"):
+        take_weights(model, bundle.charset, "compact-synthetic")
