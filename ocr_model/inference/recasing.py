@@ -18,10 +18,11 @@ from ocr_model.config import Config
 from ocr_model.data.page_sources import is_readable
 from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.detection.rectify import rectify
-from ocr_model.errors import DatasetError, ImageError
+from ocr_model.errors import ConfigError, DatasetError, ImageError
 from ocr_model.image import ImageInput, decode_image
 from ocr_model.inference.options import UPRIGHT, ReadOptions
 from ocr_model.inference.recognizer import Recognizer
+from ocr_model.storage import Folder
 from ocr_model.weights import SYNTHETIC_RECOGNIZER
 
 
@@ -42,8 +43,12 @@ def recase_file(config: RecaseConfig) -> Counter[str]:
 
     Raises:
         DatasetError: The file cannot be read, or has neither words nor pages.
+        ConfigError: The output cannot be written.
         BundleError: The model is missing, incomplete or altered.
     """
+    if config.output.is_dir():
+        raise ConfigError(f"output={config.output} is a folder; expected a file's name")
+    folder = Folder(str(config.output.parent), setting="output", error=ConfigError)
     table = _read(config.input)
     recognizer, counts = Recognizer.load(config.model), Counter[str]()
     if {"image", "label"} <= set(table.column_names):
@@ -58,8 +63,9 @@ def recase_file(config: RecaseConfig) -> Counter[str]:
             "with `label`, or with `regions`"
         )
     written = table.set_column(table.column_names.index(column), column, pa.array(recased))
-    config.output.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(written, config.output)
+    sink = pa.BufferOutputStream()
+    pq.write_table(written, sink)
+    folder.write(config.output.name, sink.getvalue())
     return counts
 
 

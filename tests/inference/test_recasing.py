@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ocr_model.errors import DatasetError
+from ocr_model.errors import ConfigError, DatasetError
 from ocr_model.inference.recasing import RecaseConfig, recase_file
 
 _TEXTS = ("market", "HOTEL", "London", "Bridge", "1805")
@@ -69,3 +69,13 @@ def test_files_without_words_and_pages_are_refused(tmp_path: Path) -> None:
     (tmp_path / "no.parquet").write_bytes(b"none")
     with pytest.raises(DatasetError, match="cannot be read as Parquet"):
         recase_file(RecaseConfig(input=tmp_path / "no.parquet", output=tmp_path / "out"))
+
+
+@pytest.mark.parametrize(("name", "why"), [("", "is a folder"), ("file/x.parquet", "cannot write")])
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_read(
+    tmp_path: Path, name: str, why: str
+) -> None:
+    (tmp_path / "file").touch()
+    config = RecaseConfig(input=tmp_path / "none.parquet", output=tmp_path / name)
+    with pytest.raises(ConfigError, match=why):
+        recase_file(config)

@@ -41,35 +41,29 @@ class UnitReader:
         self._config = config
         self._model = model_id(config)
         self._folder = input_folder(config.input)
-        reader = config.reader
-        self._word_options = reader.word_options("vertical")
-        self._pages = PageReader.load(reader) if config.mode == "pages" else None
-        self._words = (
-            None
-            if self._pages is not None
-            else Recognizer.load(
-                reader.recognizer,
-                device=reader.device,
-                precision=reader.precision,
-                kind=reader.kind,
-            )
-        )
-        recognizer = self._words if self._pages is None else self._pages.recognizer
-        assert recognizer is not None
+        settings = config.reader
+        self._word_options = settings.word_options("vertical")
+        reader = _load_recognizer(settings) if config.mode == "words" else PageReader.load(settings)
+        recognizer = reader if isinstance(reader, Recognizer) else reader.recognizer
         recognizer.read([], self._word_options)  # a language that it cannot write ends the run here
+        self._reader = reader
 
     def read(self, items: Sequence[Item], contents: Sequence[Content]) -> Iterator[Reading]:
         """Read items, in their order; what cannot be read has rows that say why."""
-        if self._words is not None:
-            yield from self._read_words(self._words, items, contents)
-            return
-        assert self._pages is not None
+        if isinstance(self._reader, Recognizer):
+            yield from self._read_words(self._reader, items, contents)
+        else:
+            yield from self._read_pages(self._reader, items, contents)
+
+    def _read_pages(
+        self, reader: PageReader, items: Sequence[Item], contents: Sequence[Content]
+    ) -> Iterator[Reading]:
         images = (
             replace(image, source=str(place))
             for place, content in enumerate(contents)
             for image in self._open(content)
         )
-        for place, pages in groupby(self._pages.read_images(images), key=attrgetter("source")):
+        for place, pages in groupby(reader.read_images(images), key=attrgetter("source")):
             item, content = items[int(place)], contents[int(place)]
             named = [replace(page, source=item.uri) for page in pages]
             rows = [page_row(item, page, self._model) for page in named]
@@ -100,6 +94,12 @@ class UnitReader:
         for output in self._config.outputs:
             pictures = open_pictures(content, pages, self._config.reader.documents)
             yield from output_files(output, stem, pages, pictures)
+
+
+def _load_recognizer(reader: PageReaderConfig) -> Recognizer:
+    return Recognizer.load(
+        reader.recognizer, device=reader.device, precision=reader.precision, kind=reader.kind
+    )
 
 
 def model_id(config: BatchConfig) -> str:
