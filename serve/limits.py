@@ -87,7 +87,7 @@ class AccessConfig(Config):
     """Who may use the service."""
 
     required: Literal["auto", "always", "never"] = "auto"
-    """auto: a token is needed unless the proxies listen on loopback alone."""
+    """auto: a token is needed unless the proxies listen on loopback alone, and none is known."""
     tokens: tuple[TokenConfig, ...] = ()
     tokens_variable: str = "OCR_TOKENS"
     """Environment variable with more of them: `name:sha256` or `name:sha256:requests_per_minute`,

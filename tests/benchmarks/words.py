@@ -74,7 +74,11 @@ def main() -> None:
 
 
 def _ours(config: WordsConfig) -> Read:
-    recognizer, options = Recognizer.load(config.model), config.read_options()
+    precision = config.precision or "auto"
+    recognizer = Recognizer.load(
+        config.model, device=config.device, kind=config.kind, precision=precision
+    )
+    options = config.read_options()
     return lambda images: [prediction.text for prediction in recognizer.read(images, options)]
 
 
