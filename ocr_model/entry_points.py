@@ -1,6 +1,7 @@
 """What the entry points in jobs/ share: their command line, their beginning, and their end."""
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -27,6 +28,8 @@ def begin_job(
     read where none is named. Wrong settings end the process with status 2 and one clear message.
     """
     config = parse_command_line(cls, description, default_config=default_config)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     if "RAY_ADDRESS" not in os.environ:  # a local Ray needs no second environment for `uv run`
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")

@@ -2,26 +2,22 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse, Response, StreamingResponse
 
-from .batches import Batches
-from .formats import PageWriter, media_type
-from .guards import Admission, TokenGuard
-from .limits import LimitsConfig
+from .backend import Backend
+from .formats import media_type
 from .messages import Fault, PageOptions, WordJob, WordOptions
-from .metrics import RequestMetrics
 from .middleware import Gate
 from .problems import MEDIA_TYPE as PROBLEM_TYPE
-from .problems import answer_with_problems, problem_of, problem_of_image
+from .problems import answer_with_problems, problem_of_image
 from .protocol import (
     AttentionAnswer,
     AttentionQuery,
@@ -35,10 +31,9 @@ from .protocol import (
     RecognizeAnswer,
     RecognizeQuery,
 )
-from .remote import Pages, Words
 from .streaming import MEDIA_TYPE as NDJSON
 from .streaming import stream_documents
-from .uploads import read_uploads, read_word_images, require_document
+from .uploads import read_uploads, read_word_images
 
 _PAGE_FOLDER = Path(__file__).parent / "page"
 _STREAMED_AT_A_TIME = 4
@@ -102,22 +97,6 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 
-Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True)
-class Backend:
-    """What the interface stands on."""
-
-    words: Words
-    pages: Pages
-    writer: PageWriter
-    limits: LimitsConfig
-    batches: Batches
-    tokens: TokenGuard
-    admission: Admission
-    metrics: RequestMetrics
-
 
 def create_app(backend: Backend) -> FastAPI:
     """Build the application."""
@@ -151,8 +130,9 @@ class _Api:
     """The routes."""
 
     def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         self._words, self._pages, self._limits = backend.words, backend.pages, backend.limits
-        self._writer, self._batches = backend.writer, backend.batches
+        self._batches = backend.batches
         self.router = APIRouter()
         self._add("POST", "/v1/ocr", self.ocr, _DOCUMENT_BODY, _ANSWERS_OF_OCR)
         self._add("POST", "/v1/recognize", self.recognize, _WORDS_BODY)
@@ -192,12 +172,8 @@ class _Api:
         if NDJSON in request.headers.get("accept", ""):
             return await self._stream(request, query.format, options)
         (upload,) = await read_uploads(request, 1)
-        require_document(upload.data)
-        pages = self._accepted(await self._pages.read(upload.data, options))
-        if len(pages) == 1 and pages[0].error:
-            raise problem_of_image(pages[0].error)
-        content = await self._writer.write(query.format, pages, upload.data, options)
-        return Response(self._accepted(content), media_type=media_type(query.format))
+        content = await self._backend.read_document(upload.data, options, query.format)
+        return Response(content, media_type=media_type(query.format))
 
     async def recognize(
         self, request: Request, query: Annotated[RecognizeQuery, Query()]
@@ -208,7 +184,7 @@ class _Api:
         """
         images = await read_word_images(request, self._limits.max_words)
         job = WordJob(images, query.word_options())
-        readings = self._accepted(await self._words.read(job))
+        readings = self._backend.accepted(await self._words.read(job))
         if len(readings) == 1 and readings[0].error:
             raise problem_of_image(readings[0].error)
         return RecognizeAnswer(words=readings)
@@ -219,11 +195,11 @@ class _Api:
         """Read one upright word, and say where each of its characters was seen."""
         (upload,) = await read_uploads(request, 1)
         options = WordOptions(query.model, query.characters)
-        return self._accepted(await self._words.attend(upload.data, options))
+        return self._backend.accepted(await self._words.attend(upload.data, options))
 
     async def models(self) -> ModelsAnswer:
         """List the recognisers that can be asked for by name."""
-        return self._accepted(await self._words.describe())
+        return self._backend.accepted(await self._words.describe())
 
     async def submit_batch(self, request: Request, body: BatchBody) -> BatchAnswer:
         """Read a whole folder or bucket by a job of its own."""
@@ -241,16 +217,16 @@ class _Api:
         """Say that words and pages can be read; while models are loaded, 503, and soon."""
         try:
             async with asyncio.timeout(_READY_SECONDS):
-                self._accepted(await self._words.describe())
-                self._accepted(await self._pages.is_ready())
+                self._backend.accepted(await self._words.describe())
+                self._backend.accepted(await self._pages.is_ready())
         except TimeoutError as error:
-            raise problem_of(_NOT_READY, self._limits.retry_after_seconds) from error
+            raise self._backend.problem(_NOT_READY) from error
         return HealthAnswer()
 
     async def _stream(self, request: Request, name: str, options: PageOptions) -> Response:
         if name != "json":
             detail = f"a stream is of JSON, format={name} is not"
-            raise problem_of(Fault("bad_setting", detail), self._limits.retry_after_seconds)
+            raise self._backend.problem(Fault("bad_setting", detail))
         uploads = await read_uploads(request, self._limits.max_files)
         lines = stream_documents(
             uploads,
@@ -259,11 +235,6 @@ class _Api:
             self._limits.retry_after_seconds,
         )
         return StreamingResponse(lines, media_type=NDJSON)
-
-    def _accepted(self, answer: Answer | Fault) -> Answer:
-        if isinstance(answer, Fault):
-            raise problem_of(answer, self._limits.retry_after_seconds)
-        return answer
 
 
 async def _page(request: Request) -> Response:

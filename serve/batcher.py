@@ -58,7 +58,6 @@ class Batcher(Generic[Item, Result]):
         self._compute, self._max_cost, self._on_batch = compute, max_cost, on_batch
         self._waiting: deque[_Job[Item, Result]] = deque()
         self._changed = threading.Condition()
-        self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
 
@@ -70,12 +69,12 @@ class Batcher(Generic[Item, Result]):
         Jobs share a batch where their `key` is equal.
 
         Raises:
-            RuntimeError: The batcher was closed, or its thread has ended.
+            RuntimeError: The thread has ended.
         """
         job = _Job[Item, Result](items, key, cost)
         with self._changed:
-            if self._is_closed or not self.is_alive:
-                raise RuntimeError("the batcher is closed")
+            if not self.is_alive:
+                raise RuntimeError("the batcher's thread has ended")
             self._waiting.append(job)
             self._changed.notify()
         return job.future
@@ -90,26 +89,18 @@ class Batcher(Generic[Item, Result]):
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    def close(self) -> None:
-        """Compute what waits already, then end the thread."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify()
-        self._thread.join()
-
     def _work(self) -> None:
-        while batch := self._next_batch():
+        while True:
+            batch = self._next_batch()
             claimed = [job for job in batch if job.future.set_running_or_notify_cancel()]
             if claimed:
                 self._run(claimed)
 
     def _next_batch(self) -> list[_Job[Item, Result]]:
-        """Wait for jobs; return the oldest and those that fit to it, none when closed and done."""
+        """Wait for jobs; return the oldest and those that fit to it."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._is_closed)
-                if not self._waiting:
-                    return []
+                self._changed.wait_for(lambda: self._waiting)
                 batch = self._take()
             if batch:  # all that waited may have been cancelled
                 return batch

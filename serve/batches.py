@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 
-from ray.job_submission import JobSubmissionClient
+from ray.job_submission import JobDetails, JobSubmissionClient
 
 from ocr_model.commands import settings_of_command
 from ocr_model.errors import OCRError
@@ -27,6 +27,7 @@ _ROOT = Path(__file__).parents[1]
 _JOB = _ROOT / "jobs" / "batch_ocr.py"
 _PREFIX = "ocr-batch-"
 _LAST_CHARS = 2000  # of a job's log
+_JOB_SECONDS = "10"  # until it is worth while to ask again
 
 logger = logging.getLogger("ray.serve")
 
@@ -43,18 +44,25 @@ class Batches:
         """Start a job.
 
         Raises:
-            Problem: A prefix is not among those that are allowed, or Ray takes no jobs.
+            Problem: A prefix is not among those that are allowed, too many jobs are under way, or
+                Ray takes none.
         """
         _require_allowed("input", body.input, self.config.inputs)
         _require_allowed("output", body.output, self.config.outputs)
         settings = {
             "input": body.input,
+            "input_kind": "files",  # a list would name what is not below the prefix
             "output": body.output,
             "mode": body.mode,
             "pool.max_readers": self.config.max_readers,
         }
         command = [sys.executable, str(_JOB), "--set", *settings_of_command(settings)]
         number = _PREFIX + uuid.uuid4().hex
+        jobs = await self._ask(number, lambda client: client.list_jobs())
+        if sum(map(_is_under_way, jobs)) >= self.config.max_jobs:
+            status, title = HTTPStatus.TOO_MANY_REQUESTS, "Too many batches"
+            detail = f"{self.config.max_jobs} batches are under way"
+            raise Problem(status, "too-many-batches", title, detail, Retry_After=_JOB_SECONDS)
         await self._ask(
             number,
             lambda client: client.submit_job(
@@ -99,13 +107,20 @@ class Batches:
             logger.exception("Ray's job server")
             status, title = HTTPStatus.SERVICE_UNAVAILABLE, "No jobs can be submitted"
             detail = "Ray's job server did not take it; the log says more"
-            raise Problem(status, "no-job-server", title, detail, Retry_After="10") from error
+            raise Problem(
+                status, "no-job-server", title, detail, Retry_After=_JOB_SECONDS
+            ) from error
+
+
+def _is_under_way(job: JobDetails) -> bool:
+    return (job.submission_id or "").startswith(_PREFIX) and not job.status.is_terminal()
 
 
 def _require_allowed(name: str, address: str, prefixes: tuple[str, ...]) -> None:
-    """Refuse what is not below a prefix; `..` would lead out of it."""
+    """Refuse what is not below a prefix; `..`, also as `%2e%2e`, would lead out of it."""
     is_below = any(address.startswith(prefix) for prefix in prefixes)
-    if not is_below or ".." in address.split("/"):
+    is_plain = address.isprintable() and "%" not in address and "\\" not in address
+    if not is_below or not is_plain or ".." in address.split("/"):
         known = ", ".join(prefixes) or "none"
         detail = f"{name}={address} is not below an allowed prefix ({known})"
         raise Problem(HTTPStatus.FORBIDDEN, "not-allowed", "The prefix is not allowed", detail)

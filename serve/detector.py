@@ -61,14 +61,11 @@ class PageService:
 
         Cancelled, it stops before the next network is run.
         """
-        stop = threading.Event()
         try:
             await self._learn_models()
-            return await asyncio.to_thread(self._read, document, options, stop)
+            return await self._read_apart(document, options)
         except RayActorError:
             return _RECOGNIZER_GONE
-        finally:
-            stop.set()
 
     async def is_ready(self) -> bool:
         """Return that this replica answers and knows the models."""
@@ -82,6 +79,17 @@ class PageService:
             RuntimeError: The batcher's thread has ended, or the network does not compute.
         """
         await asyncio.to_thread(self._find_nothing)
+
+    async def _read_apart(self, document: bytes, options: PageOptions) -> PagesAnswer:
+        """Read in a thread; cancelled, hold the request's place until that has stopped."""
+        stop = threading.Event()
+        reading = asyncio.create_task(asyncio.to_thread(self._read, document, options, stop))
+        try:
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait([reading])
+            raise
 
     async def _learn_models(self) -> None:
         """Ask, from time to time, what the recognisers take: words are cut out for them."""

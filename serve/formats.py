@@ -16,7 +16,7 @@ from ocr_model.inference.outputs.searchable_pdf import PDFConfig
 from ocr_model.inference.pages import Page
 
 from .limits import LimitsConfig
-from .messages import Fault, PageOptions
+from .messages import PageOptions
 from .protocol import PageFormat
 
 _OPENED_AT_A_TIME = 2  # each may take the memory that `pdf_bounds` allows
@@ -45,19 +45,23 @@ class PageWriter:
 
     async def write(
         self, name: PageFormat, pages: Sequence[Page], document: bytes, options: PageOptions
-    ) -> bytes | Fault:
+    ) -> bytes:
         """Return pages in a format; a PDF has the pictures of `document`."""
         config, _ = _FORMATS[name]
         documents = self._limits.documents(self._documents, options)
         pictures = open_pictures(document, pages, documents)
         if not config.needs_pictures:
             return await asyncio.to_thread(_written, config, pages, pictures)
-        seconds = self._limits.max_seconds
-        try:
-            async with asyncio.timeout(seconds), self._places:
-                return await asyncio.to_thread(_written, config, pages, pictures)
-        except TimeoutError:
-            return Fault("timeout", f"no answer was written in {seconds:g} s")
+        await self._places.acquire()
+        writing = asyncio.create_task(asyncio.to_thread(_written, config, pages, pictures))
+        writing.add_done_callback(self._leave)
+        return await asyncio.shield(writing)
+
+    def _leave(self, writing: "asyncio.Task[bytes]") -> None:
+        """Give the place back when the thread has ended, which goes on when its caller is gone."""
+        self._places.release()
+        if not writing.cancelled():
+            writing.exception()  # which nobody else may ask for
 
 
 def _written(

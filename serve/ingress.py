@@ -10,7 +10,8 @@ from starlette.types import ASGIApp
 from ocr_model.inference.documents import DocumentConfig
 
 from . import ocr_pb2
-from .api import Backend, create_app
+from .api import create_app
+from .backend import Backend
 from .batches import Batches
 from .formats import PageWriter
 from .guards import Admission, TokenGuard

@@ -22,7 +22,7 @@ class LimitsConfig(Config):
     max_body_seconds: PositiveFloat = 30.0
     """Until a body must have come whole."""
     max_seconds: PositiveFloat = 120.0
-    """For the answer of a request; then it is cancelled."""
+    """For the answer of a request, of a stream for each document; then it is cancelled."""
     max_image_pixels: PositiveInt = Field(50_000_000, le=178_956_970)
     """Of a picture, known from its header; a PDF's page is rendered smaller."""
     max_word_pixels: PositiveInt = 16_000_000
@@ -103,6 +103,8 @@ class BatchesConfig(Config):
     """The same of what is written."""
     max_readers: PositiveInt = 1
     """Processes of one job that read; each takes a CPU that the service does not have."""
+    max_jobs: PositiveInt = 4
+    """That are under way at a time; more get 429. A driver of each runs on the cluster's head."""
     address: str | None = None
     """Of Ray's job server, as `http://head:8265`; null: of the cluster that this runs on."""
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .guards import Admission, TokenGuard
 from .limits import LimitsConfig
 from .metrics import RequestMetrics
-from .problems import Problem, internal_problem
+from .problems import Problem, internal_problem, too_large
 
 _GUARDED = "/v1/"
 _GONE = 499  # a caller who went away before the answer began, as nginx has it
@@ -54,14 +54,16 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        passage = _Passage(scope, send)
         body = _Body(receive, self._limits)
+        passage = _Passage(scope, send, body)
         try:
             caller = self._admit(scope)
             passage.caller = scope["ocr.caller"] = caller
             with self._place(scope):
                 self._metrics.begin(self._admission.num_under_way)
                 await self._app(scope, body.receive, passage.send)
+            if body.problem is not None:
+                raise body.problem
         except Problem as problem:
             await passage.refuse(problem, receive)
         except Exception:  # a border: whatever it is, the caller gets a problem document
@@ -77,7 +79,7 @@ class Gate:
         caller = self._tokens.admit(headers.get("authorization"))
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._limits.max_body_bytes:
-            raise _too_large(self._limits)
+            raise too_large(self._limits)
         return caller
 
     def _place(self, scope: Scope) -> AbstractContextManager[None]:
@@ -108,17 +110,19 @@ class Gate:
 class _Passage:
     """One answer on its way out."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self.scope, self._send = scope, send
+    def __init__(self, scope: Scope, send: Send, body: "_Body") -> None:
+        self.scope, self._send, self._body = scope, send, body
         self.began, self.status, self.caller = time.monotonic(), 0, "unknown"
 
     async def refuse(self, problem: Problem, receive: Receive) -> None:
         """End with a problem, unless the answer has begun."""
-        self.scope["ocr.problem"] = problem.kind
+        self.scope["ocr.problem"], self._body.problem = problem.kind, None
         if not self.status:
             await problem.response()(self.scope, receive, self.send)
 
     async def send(self, message: Message) -> None:
+        if self._body.problem is not None and not self.status:
+            return  # FastAPI makes a 400 of whatever reading a body raises
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
@@ -136,8 +140,17 @@ class _Body:
         self._receive, self._limits = receive, limits
         self._deadline = time.monotonic() + limits.max_body_seconds
         self._num_bytes, self._is_whole = 0, False
+        self.problem: Problem | None = None
+        """What was wrong with it, until the caller is told."""
 
     async def receive(self) -> Message:
+        try:
+            return await self._receive_in_bounds()
+        except Problem as problem:
+            self.problem = problem
+            raise
+
+    async def _receive_in_bounds(self) -> Message:
         if self._is_whole:  # what follows is the caller's going away
             return await self._receive()
         try:
@@ -149,7 +162,7 @@ class _Body:
             raise Problem(status, "slow-body", "The body is slow", detail) from None
         self._num_bytes += len(message.get("body", b""))
         if self._num_bytes > self._limits.max_body_bytes:
-            raise _too_large(self._limits)
+            raise too_large(self._limits)
         self._is_whole = not message.get("more_body", False)
         return message
 
@@ -157,10 +170,3 @@ class _Body:
 def _is_guarded(scope: Scope) -> bool:
     """Say whether a token is asked for; a prefix before the route does not lead around it."""
     return _GUARDED in scope["path"]
-
-
-def _too_large(limits: LimitsConfig) -> Problem:
-    detail = f"a body has at most {limits.max_body_bytes} bytes"
-    return Problem(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", "The body is too large", detail
-    )

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from .limits import LimitsConfig
 from .messages import Fault, FaultReason
 from .protocol import ProblemDocument
 
@@ -76,6 +77,14 @@ def faults_of(error: ValidationError | RequestValidationError) -> str:
     return "; ".join(
         f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
         for fault in error.errors()
+    )
+
+
+def too_large(limits: LimitsConfig) -> Problem:
+    """Return what is wrong with a body beyond its limit."""
+    detail = f"a body has at most {limits.max_body_bytes} bytes"
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", "The body is too large", detail
     )
 
 

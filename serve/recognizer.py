@@ -3,10 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
-import cv2
 import numpy as np
 
 from ocr_model.bundle import BundleInfo
@@ -16,6 +15,7 @@ from ocr_model.errors import CharsetError, ConfigError, ImageError, OCRError
 from ocr_model.image import Pixels, content_columns, decode_image, padded_width
 from ocr_model.inference.options import ReadOptions
 from ocr_model.inference.recognizer import Recognizer
+from ocr_model.models.attention_maps import AttentionMaps
 
 from .batcher import Batcher
 from .config import ModelChoice, ModelsConfig, WordsConfig
@@ -31,7 +31,7 @@ logger = logging.getLogger("ray.serve")
 
 @dataclass(frozen=True)
 class _Models:
-    """What is asked for by name; replaced as a whole, so no request sees half of a change."""
+    """What is asked for by name; replaced as a whole, so no call sees half of a change."""
 
     default: str
     by_name: dict[str, tuple[ModelChoice, Recognizer]]
@@ -76,11 +76,7 @@ class WordReader:
     async def attend(self, image: bytes, options: WordOptions) -> AttentionAnswer | Fault:
         """Read one upright word and say where each character was seen."""
         try:
-            key = self._key(options)
-            pixels = decode_image(image, max_pixels=self._max_word_pixels)
-            maps = await asyncio.to_thread(
-                key.recognizer.attend, pixels, characters=options.characters
-            )
+            return await asyncio.to_thread(self._attend, image, options)
         except ImageError as error:
             return Fault("bad_image", str(error))
         except _UnknownModelError as error:
@@ -89,15 +85,6 @@ class WordReader:
             return Fault("no_attention", str(error))
         except CharsetError as error:
             return Fault("bad_setting", str(error))
-        height, width = pixels.shape[:2]
-        return AttentionAnswer(
-            text=maps.prediction.text,
-            confidence=maps.prediction.confidence,
-            char_confidences=list(maps.prediction.char_confidences),
-            width=width,
-            height=height,
-            maps=[_shrunk(heat) for heat in maps.per_char()],
-        )
 
     async def describe(self) -> ModelsAnswer:
         """Return all models, and the default's name."""
@@ -142,6 +129,20 @@ class WordReader:
             _warm_up(recognizer, _WARM_UP_WIDTHS)
             by_name[name] = (choice, recognizer)
         return _Models(config.default_model, by_name)
+
+    def _attend(self, image: bytes, options: WordOptions) -> AttentionAnswer:
+        recognizer = self._key(options).recognizer
+        pixels = decode_image(image, max_pixels=self._max_word_pixels)
+        maps = recognizer.attend(pixels, characters=options.characters)
+        height, width = pixels.shape[:2]
+        return AttentionAnswer(
+            text=maps.prediction.text,
+            confidence=maps.prediction.confidence,
+            char_confidences=list(maps.prediction.char_confidences),
+            width=width,
+            height=height,
+            maps=_grids(maps),
+        )
 
     async def _read_job(self, job: WordJob) -> WordsAnswer:
         try:
@@ -231,15 +232,15 @@ def _to_reading(prediction: Prediction) -> Reading:
     )
 
 
-def _shrunk(heat: np.ndarray) -> list[list[float]]:
-    """Scale a map to [0, 1] and to a size that is soon sent."""
-    height, width = heat.shape
+def _grids(maps: AttentionMaps) -> list[list[list[float]]]:
+    """Return the maps in [0, 1] and of a size that is soon sent, whatever the picture's is."""
+    height, width = maps.image.shape[:2]
     factor = min(1.0, _MOST_MAP_CELLS / max(height, width))
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    small = cv2.resize(heat, size, interpolation=cv2.INTER_AREA)
-    scaled = np.clip(small / max(float(small.max()), 1e-9), 0, 1)
-    rows: list[list[float]] = scaled.astype(np.float64).round(3).tolist()
-    return rows
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    small = replace(maps, image=np.empty((*size, 3), np.uint8)).per_char()
+    highest = small.max((1, 2), keepdims=True, initial=1e-9)
+    grids: list[list[list[float]]] = (small / highest).clip(0, 1).astype(float).round(3).tolist()
+    return grids
 
 
 def _description(name: str, choice: ModelChoice, recognizer: Recognizer) -> ModelAnswer:

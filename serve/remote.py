@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from contextvars import Context
 from itertools import pairwise
 from typing import Any
 
@@ -80,7 +81,9 @@ class Words:
 
     def _start_calls(self) -> None:
         while len(self._calls) < self._max_calls and (jobs := self._next_jobs()):
-            call = asyncio.create_task(self._call(jobs))
+            # Ray cancels what was called in the context of a request whose caller is gone, and a
+            # call is of several callers.
+            call = asyncio.create_task(self._call(jobs), context=Context())
             self._calls.add(call)
             call.add_done_callback(self._end_call)
 
@@ -108,14 +111,21 @@ class Words:
             answers: list[WordsAnswer] | Fault = await _answered(
                 self._handle.read, [job for job, _ in jobs], max_seconds=self._max_seconds
             )
+        except asyncio.CancelledError:
+            _answer_all(jobs, REPLICA_GONE)
+            raise
         except Exception as error:  # noqa: BLE001  # a border: the callers get it
             for _, future in jobs:
                 if not future.done():
                     future.set_exception(error)
             return
-        for number, (_, future) in enumerate(jobs):
-            if not future.done():
-                future.set_result(answers if isinstance(answers, Fault) else answers[number])
+        _answer_all(jobs, answers)
+
+
+def _answer_all(jobs: list[_Waiting], answers: list[WordsAnswer] | Fault) -> None:
+    for number, (_, future) in enumerate(jobs):
+        if not future.done():
+            future.set_result(answers if isinstance(answers, Fault) else answers[number])
 
 
 def _joined(answers: list[WordsAnswer]) -> WordsAnswer:

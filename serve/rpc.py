@@ -1,9 +1,10 @@
 """gRPC in and out of the same verbs and guards that HTTP has."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from pydantic import ValidationError
@@ -12,22 +13,24 @@ from ray.serve.grpc_util import RayServegRPCContext
 from ocr_model.errors import OCRError
 
 from . import ocr_pb2
-from .api import Backend
+from .backend import Backend
 from .formats import media_type
-from .messages import Fault, Reading, WordJob
-from .problems import Problem, faults_of, problem_of, problem_of_image
+from .messages import Reading, WordJob
+from .problems import Problem, faults_of, internal_problem, too_large
 from .protocol import OcrQuery, RecognizeQuery
-from .uploads import require_document
 
 _CODES = {
     HTTPStatus.UNAUTHORIZED: grpc.StatusCode.UNAUTHENTICATED,
     HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
     HTTPStatus.TOO_MANY_REQUESTS: grpc.StatusCode.RESOURCE_EXHAUSTED,
     HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
+    HTTPStatus.INTERNAL_SERVER_ERROR: grpc.StatusCode.INTERNAL,
 }
+_Request = ocr_pb2.RecognizeRequest | ocr_pb2.ReadRequest
 
-Answer = TypeVar("Answer")
+logger = logging.getLogger("ray.serve")
 
 
 class Verbs:
@@ -41,7 +44,7 @@ class Verbs:
     ) -> ocr_pb2.RecognizeReply:
         """Read pictures of words."""
         limits = self._backend.limits
-        with self._guarded(context):
+        with self._guarded(request, context):
             query = RecognizeQuery.model_validate(
                 _options(request.options) | _given(request, "orientations")
             )
@@ -49,29 +52,24 @@ class Verbs:
                 detail = f"{len(request.images)} images, from 1 to {limits.max_words} in a request"
                 raise Problem(HTTPStatus.BAD_REQUEST, "number-of-images", "Images", detail)
             job = WordJob(list(request.images), query.word_options())
-            readings = self._accepted(await self._backend.words.read(job))
+            readings = self._backend.accepted(await self._backend.words.read(job))
             return ocr_pb2.RecognizeReply(words=[_word(reading) for reading in readings])
 
     async def read(
         self, request: ocr_pb2.ReadRequest, context: RayServegRPCContext
     ) -> ocr_pb2.ReadReply:
         """Read a picture or a PDF."""
-        with self._guarded(context):
+        with self._guarded(request, context):
             query = OcrQuery.model_validate(
                 _options(request.options) | _given(request, "format", "orientation", "pages")
             )
-            require_document(request.document)
-            options, writer = query.page_options(), self._backend.writer
-            pages = self._accepted(await self._backend.pages.read(request.document, options))
-            if len(pages) == 1 and pages[0].error:
-                raise problem_of_image(pages[0].error)
-            content = await writer.write(query.format, pages, request.document, options)
-            return ocr_pb2.ReadReply(
-                content=self._accepted(content), media_type=media_type(query.format)
+            content = await self._backend.read_document(
+                request.document, query.page_options(), query.format
             )
+            return ocr_pb2.ReadReply(content=content, media_type=media_type(query.format))
 
     @contextmanager
-    def _guarded(self, context: RayServegRPCContext) -> Iterator[None]:
+    def _guarded(self, request: _Request, context: RayServegRPCContext) -> Iterator[None]:
         """Let known callers in, as many as there are places, and tell errors as gRPC does.
 
         Ray's gRPC proxies listen on all interfaces, whatever HTTP's do. Ray Serve takes the code
@@ -80,21 +78,26 @@ class Verbs:
         metadata = dict(context.invocation_metadata())
         try:
             self._backend.tokens.admit(metadata.get("authorization"), on_all_interfaces=True)
+            if request.ByteSize() > self._backend.limits.max_body_bytes:
+                raise too_large(self._backend.limits)
             with self._backend.admission.place():
                 yield
         except Problem as problem:
-            context.set_code(_CODES.get(problem.status, grpc.StatusCode.INVALID_ARGUMENT))
-            context.set_details(f"{problem.kind}: {problem.detail}")
-            raise OCRError(str(problem)) from None  # which can be pickled, as a problem cannot
+            raise _told(context, problem) from None
         except ValidationError as error:
             context.set_code(grpc.StatusCode.INVALID_ARGUMENT)
             context.set_details(faults_of(error))
             raise OCRError(faults_of(error)) from None
+        except Exception:  # a border: whatever it is, the caller gets no traceback
+            logger.exception("request")
+            raise _told(context, internal_problem()) from None
 
-    def _accepted(self, answer: Answer | Fault) -> Answer:
-        if isinstance(answer, Fault):
-            raise problem_of(answer, self._backend.limits.retry_after_seconds)
-        return answer
+
+def _told(context: RayServegRPCContext, problem: Problem) -> OCRError:
+    """Tell the caller, and return what can be pickled, as a problem cannot."""
+    context.set_code(_CODES.get(problem.status, grpc.StatusCode.INVALID_ARGUMENT))
+    context.set_details(f"{problem.kind}: {problem.detail}")
+    return OCRError(str(problem))
 
 
 def _options(given: ocr_pb2.WordOptions) -> dict[str, Any]:
@@ -105,7 +108,7 @@ def _options(given: ocr_pb2.WordOptions) -> dict[str, Any]:
     return options
 
 
-def _given(request: ocr_pb2.RecognizeRequest | ocr_pb2.ReadRequest, *names: str) -> dict[str, str]:
+def _given(request: _Request, *names: str) -> dict[str, str]:
     """Return the texts of a request that are not empty; others have HTTP's defaults."""
     return {name: text for name in names if (text := getattr(request, name))}
 

@@ -39,6 +39,8 @@ async def read_uploads(request: Request, most: int) -> list[Upload]:
     try:
         form = await request.form(max_files=most, max_fields=_FIELDS)
     except HTTPException as error:
+        if error.detail.startswith("Too many files"):
+            raise _too_many_images(error.detail) from error
         raise Problem(_UNPROCESSABLE, "bad-form", "The form is broken", error.detail) from error
     files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
     if not files:
@@ -58,16 +60,13 @@ async def read_word_images(request: Request, most: int) -> list[bytes]:
         return [upload.data for upload in await read_uploads(request, most)]
     try:
         body = ImagesBody.model_validate_json(await _raw(request))
+        if len(body.images) > most:
+            raise _too_many_images(f"{len(body.images)} images, at most {most} in a request")
         images = [base64.b64decode(image, validate=True) for image in body.images]
     except ValidationError as error:
         raise Problem(_UNPROCESSABLE, "bad-json", "The JSON is wrong", faults_of(error)) from error
     except (binascii.Error, ValueError) as error:
         raise Problem(_UNPROCESSABLE, "bad-base64", "Not base64", str(error)) from error
-    if len(images) > most:
-        detail = f"{len(images)} images, at most {most} in a request"
-        raise Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-many-images", "Too many images", detail
-        )
     return images
 
 
@@ -81,6 +80,11 @@ def require_document(data: bytes) -> None:
         detail = f"it begins with {data[:8]!r}; expected JPEG, PNG, TIFF, WebP, GIF, BMP or PDF"
         status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
         raise Problem(status, "not-an-image", "Neither picture nor PDF", detail)
+
+
+def _too_many_images(detail: str) -> Problem:
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    return Problem(status, "too-many-images", "Too many images", detail)
 
 
 async def _raw(request: Request) -> bytes:

@@ -20,6 +20,7 @@ from ocr_model.client.exchange import (
     wait_seconds,
     word_files,
 )
+from ocr_model.errors import ConfigError
 from ocr_model.inference.pages import Page
 
 Http = TypeVar("Http", httpx2.Client, httpx2.AsyncClient)
@@ -42,8 +43,17 @@ class _Caller(Generic[Http, Retry]):
         attempts: int = 5,
         timeout_seconds: float = 150.0,
     ) -> None:
-        """Open connections as they are needed."""
-        self._http = self._http_kind(**connection_settings(address, token, timeout_seconds))
+        """Open connections as they are needed.
+
+        Raises:
+            ConfigError: The address or the token cannot be one.
+        """
+        try:
+            self._http = self._http_kind(**connection_settings(address, token, timeout_seconds))
+        except httpx2.InvalidURL as error:
+            raise ConfigError(f"address={address} is none: {error}") from error
+        except UnicodeEncodeError:
+            raise ConfigError("the token has characters that no header takes") from None
         self._retrying = self._retry_kind(
             retry=retry_if_exception(is_passing),
             wait=wait_seconds,

@@ -159,8 +159,18 @@ def _read_file(path: str) -> list[RealPage]:
 
 def _page(path: str, row: dict[str, Any]) -> RealPage:
     key = f"{path}:{row['name']}"
+    quads, texts = parse_regions(key, row["regions"])
+    return RealPage(key, bytes(row["image"] or b""), quads, texts)
+
+
+def parse_regions(key: str, told: object) -> tuple[tuple[Quad, ...], tuple[str, ...]]:
+    """Return the quads and texts of a page's `regions`; `key` names it in messages.
+
+    Raises:
+        DatasetError: They are not as they should be.
+    """
     try:
-        regions = json.loads(row["regions"])
+        regions = json.loads(told)  # type: ignore[arg-type]  # whatever a column has
         quads = tuple(np.array(region["polygon"], np.float32) for region in regions)
         texts = tuple(str(region["text"]) for region in regions)
     except (TypeError, ValueError, KeyError) as error:
@@ -171,7 +181,7 @@ def _page(path: str, row: dict[str, Any]) -> RealPage:
     odd = [quad.shape for quad in quads if quad.shape != (4, 2)]
     if odd:
         raise DatasetError(f"a polygon of {key} has the shape {odd[0]}; it must have four corners")
-    return RealPage(key, bytes(row["image"] or b""), quads, texts)
+    return quads, texts
 
 
 def is_readable(text: str) -> bool:

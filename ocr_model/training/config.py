@@ -107,7 +107,8 @@ class LoopConfig(Config):
     """Epochs at the start in which the backbone, its normalisation too, does not change."""
     frozen_batch_norm: bool = False
     """Normalise as `start_from` does, whatever a batch holds: for fine-tuning on mixed data, whose
-    batches differ from each other and from what will be read."""
+    batches differ from each other and from what will be read. Blocks that `start_from` did not have
+    only scale and shift."""
     average_decay: float = Field(0.0, ge=0, lt=1)
     """Validate and keep a moving average of the weights and of the normalisation's statistics
     (Polyak and Juditsky, 1992), of which each step replaces a share of 1 - this. 0.999 averages the

@@ -27,6 +27,7 @@ async function read([file, ...others]) {
       loadImage(file),
       readDocument(file, "json", signal).then((response) => response.json()),
     ]);
+    signal.throwIfAborted(); // a newer file's, while this picture was being decoded
     if (shown?.image) URL.revokeObjectURL(shown.image.src);
     shown = { file, image, pages: answer.pages };
     document.body.dataset.state = "read";

@@ -64,7 +64,7 @@ def test_the_regions_of_a_page_get_their_case(tmp_path: Path) -> None:
 
 
 def test_files_without_words_and_pages_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="expected `image` with `label`, or with"):
+    with pytest.raises(DatasetError, match="expected `image` with `label`, which is text, or with"):
         _recase(tmp_path, {"text": ["a"]})
     (tmp_path / "no.parquet").write_bytes(b"none")
     with pytest.raises(DatasetError, match="cannot be read as Parquet"):
@@ -79,3 +79,23 @@ def test_an_output_that_cannot_be_written_is_told_before_anything_is_read(
     config = RecaseConfig(input=tmp_path / "none.parquet", output=tmp_path / name)
     with pytest.raises(ConfigError, match=why):
         recase_file(config)
+
+
+def test_pictures_may_be_as_the_hub_has_them_and_labels_null_or_not_to_be_written(
+    tmp_path: Path,
+) -> None:
+    cells = [{"bytes": _png(_drawn("London")), "path": None} for _ in range(3)]
+    labels = ["LONDON", None, "\u041c\u041e\u0421\u041a\u0412\u0410"]
+    table, counts = _recase(tmp_path, {"image": [*cells], "label": [*labels]})
+    assert table["label"].to_pylist() == ["London", *labels[1:]]
+    assert counts == {"changed": 1, "without case": 1, "kept": 1}
+
+
+def test_pages_that_are_no_pictures_are_counted_and_odd_ones_named(tmp_path: Path) -> None:
+    square = [[0, 0], [1, 0], [1, 1], [0, 1]]
+    regions = json.dumps([{"polygon": square, "text": "A"}, {"polygon": square, "text": "B"}])
+    _, counts = _recase(tmp_path, {"image": [b"none"], "regions": [regions]})
+    assert counts == {"unreadable": 2}
+    for odd in ("{", json.dumps([{"polygon": [*square, *square], "text": "A"}]), "[1]"):
+        with pytest.raises(DatasetError, match=r"in\.parquet, row 0"):
+            _recase(tmp_path, {"image": [b"none"], "regions": [odd]})

@@ -231,3 +231,36 @@ def test_no_token_a_wrong_one_and_a_used_up_one_are_refused(
     assert status(None) == 401
     assert status("Bearer wrong") == 401
     assert [status(f"Bearer {tokens['rarely']}") for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_body_that_tells_no_length_is_cut_at_the_limit_on_every_path(
+    client: httpx2.Client,
+) -> None:
+    for path in ("/v1/batches", "/v1/recognize"):
+        response = client.post(path, content=(bytes(1_000_000) for _ in range(4)))
+        assert (response.status_code, _kind(response)) == (413, "body-too-large")
+
+
+def test_too_many_words_are_refused_in_a_form_as_in_json(
+    client: httpx2.Client, word_picture: Picture
+) -> None:
+    pictures = [word_picture()] * 21
+    files = [("file", (f"{number}.png", data)) for number, data in enumerate(pictures)]
+    body = {"images": [base64.b64encode(data).decode() for data in pictures]}
+    for response in (client.post("/v1/recognize", files=files),
+                     client.post("/v1/recognize", json=body)):  # fmt: skip
+        assert (response.status_code, _kind(response)) == (413, "too-many-images")
+
+
+def test_the_maps_of_a_large_picture_are_small(
+    client: httpx2.Client, word_picture: Picture
+) -> None:
+    with Image.open(io.BytesIO(word_picture("Hotel"))) as small:
+        large = small.resize((3_000, 1_000))
+    sink = io.BytesIO()
+    large.save(sink, "PNG")
+    answer = client.post("/v1/attention", content=sink.getvalue()).json()
+    assert (answer["width"], answer["height"]) == (3_000, 1_000)
+    assert len(answer["maps"]) == len(answer["text"])
+    assert {(len(grid), len(grid[0])) for grid in answer["maps"]} == {(32, 96)}
+    assert {max(map(max, grid)) for grid in answer["maps"]} == {1.0}

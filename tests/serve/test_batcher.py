@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 
 import pytest
@@ -111,13 +111,15 @@ def test_batches_are_reported_with_how_full_they_were() -> None:
     assert reports[1].seconds_waited > 0
 
 
-def test_closing_computes_what_waits_and_takes_nothing_more() -> None:
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_without_its_thread_nothing_is_taken(wait_until: Callable[..., float]) -> None:
+    def end(report: BatchReport) -> None:
+        raise SystemExit  # which ends a thread without a word
+
     model = Model()
-    batcher = Batcher(model.compute, 8)
-    first, second = _busy(model, batcher), batcher.submit([1], cost=1)
-    model.let(2)
-    batcher.close()
-    assert (first.result(), second.result()) == ([0], [2])
-    assert not batcher.is_alive
-    with pytest.raises(RuntimeError, match="closed"):
+    batcher = Batcher(model.compute, 8, end)
+    _busy(model, batcher)
+    model.let(1)
+    wait_until(lambda: not batcher.is_alive)
+    with pytest.raises(RuntimeError, match="has ended"):
         batcher.submit([1], cost=1)

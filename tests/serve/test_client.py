@@ -12,6 +12,7 @@ import pytest
 
 from ocr_model import PageReader
 from ocr_model.client import AsyncClient, Client, ServiceError
+from ocr_model.errors import ConfigError
 
 Picture = Callable[..., bytes]
 JOB = str(Path(__file__).parents[2] / "jobs" / "ocr_client.py")
@@ -148,3 +149,17 @@ def test_the_command_reads_a_folder_by_the_service(
     printed = capsys.readouterr()
     assert str(out / "sign.png.json") in printed.out
     assert "broken.png: 415 not-an-image" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("address", "token", "why"),
+    [
+        ("http://host:port", None, "address=http://host:port is none"),
+        ("http://127.0.0.1:9", "geheimnisvoll\N{EURO SIGN}", "no header takes"),
+    ],
+)
+def test_an_address_or_token_that_is_none_is_told(
+    address: str, token: str | None, why: str
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        Client(address, token=token)

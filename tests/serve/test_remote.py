@@ -1,4 +1,5 @@
 import asyncio
+from contextvars import ContextVar
 from typing import Any, cast
 
 import pytest
@@ -130,3 +131,26 @@ def test_a_divided_request_whose_caller_is_gone_waits_no_more() -> None:
         assert request.cancelled()
 
     asyncio.run(ask())
+
+
+CALLER: ContextVar[str] = ContextVar("CALLER", default="nobody")
+
+
+def test_a_call_is_of_no_callers_context_and_cancelled_it_answers_all_of_them() -> None:
+    """Ray cancels what was called in the context of a request whose caller is gone."""
+    seen = []
+
+    class Handle:
+        class read:  # noqa: N801  # as the method of a handle is called
+            @staticmethod
+            def remote(jobs: list[WordJob]) -> None:
+                seen.append(CALLER.get())
+                raise asyncio.CancelledError
+
+    async def ask() -> None:
+        words = Words(cast("Any", Handle), calls_under_way=1, max_seconds=60)
+        CALLER.set("alice")
+        assert await asyncio.gather(words.read(_job(1)), words.read(_job(2))) == [REPLICA_GONE] * 2
+
+    asyncio.run(ask())
+    assert set(seen) == {"nobody"}

@@ -62,6 +62,7 @@ def test_a_word_that_stands_high_is_read_unless_it_is_said_to_be_upright(
     ("request_", "code"),
     [
         (ocr_pb2.ReadRequest(document=b"none"), grpc.StatusCode.INVALID_ARGUMENT),
+        (ocr_pb2.ReadRequest(document=bytes(3_000_001)), grpc.StatusCode.RESOURCE_EXHAUSTED),
         (ocr_pb2.ReadRequest(document=b"%PDF-", format="docx"), grpc.StatusCode.INVALID_ARGUMENT),
         (
             ocr_pb2.ReadRequest(document=b"%PDF-", options=ocr_pb2.WordOptions(language="xx")),

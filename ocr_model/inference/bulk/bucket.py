@@ -11,7 +11,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import from_url
 
 from ocr_model.errors import ImageError, StorageError
-from ocr_model.inference.bulk.entry import Entry
+from ocr_model.inference.bulk.entry import Entry, too_large
 
 _PAGE = 1_000  # keys per request, the most that S3 gives
 _READ_AHEAD = 1 << 20  # bytes, of objects that are read in parts
@@ -47,6 +47,14 @@ class Bucket:
             if size is None:
                 return bytes(obstore.get(self._store, key).bytes())
             return bytes(obstore.get_range(self._store, key, start=start, length=size))
+
+    def read_whole(self, key: str, most_bytes: int) -> bytes:
+        """See `Place`."""
+        with self._answering("read", key):
+            found = obstore.get(self._store, key)
+            if found.meta["size"] <= most_bytes:
+                return bytes(found.bytes())
+        raise too_large(found.meta["size"], most_bytes)
 
     def open(self, key: str) -> io.BufferedReader:
         """See `Place`."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ocr_model.errors import ImageError
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -13,3 +15,8 @@ class Entry:
     """Bytes."""
     etag: str
     """Changes with the content; of a file, its time and size."""
+
+
+def too_large(num_bytes: int, most_bytes: int) -> ImageError:
+    """Return what is wrong with an object that is not to be downloaded."""
+    return ImageError("too_large", f"{num_bytes} bytes, at most {most_bytes}")

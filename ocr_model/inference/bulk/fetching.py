@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ocr_model.errors import ImageError, StorageError
+from ocr_model.inference.bulk.entry import too_large
 from ocr_model.inference.bulk.items import Item
 from ocr_model.inference.bulk.places import place_of, split_address
 
@@ -32,10 +33,10 @@ def _fetch(item: Item, most_bytes: int, column: str) -> Content:
         if item.member.startswith("~"):
             raise ImageError("unreadable", item.member[1:].strip())
         if item.size > most_bytes:
-            raise ImageError("too_large", f"{item.size} bytes, at most {most_bytes}")
+            raise too_large(item.size, most_bytes)
         root, key = split_address(item.uri)
         if item.offset < 0:
-            return place_of(root).read(key)
+            return place_of(root).read_whole(key, most_bytes)  # a list says no sizes
         if item.size < 0:
             return _row(item, column)
         return place_of(root).read(key, item.offset, item.size)

@@ -109,9 +109,13 @@ def _serve(connection: Connection, load: bytes, seconds: float) -> None:
     with suppress(EOFError):
         try:
             reader: ItemReader = pickle.loads(load)()  # noqa: S301  # of the parent
-        except OCRError as error:
+        except Exception as error:  # noqa: BLE001  # a border: no image is to blame for it
             connection.recv()
-            connection.send(error)
+            detail = " ".join(f"{type(error).__name__}: {error}".split())
+            told = (
+                error if isinstance(error, OCRError) else OCRError(f"cannot load models: {detail}")
+            )
+            connection.send(told)
             return
         while True:
             item, content = connection.recv()

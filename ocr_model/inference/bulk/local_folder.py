@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ocr_model.errors import ImageError, StorageError
-from ocr_model.inference.bulk.entry import Entry
+from ocr_model.inference.bulk.entry import Entry, too_large
 
 
 class LocalFolder:
@@ -40,6 +40,13 @@ class LocalFolder:
         with self._reading(key), (self._root / key).open("rb") as file:
             file.seek(start)
             return file.read() if size is None else file.read(size)
+
+    def read_whole(self, key: str, most_bytes: int) -> bytes:
+        """See `Place`."""
+        size = self.find(key).size  # of a file: a pipe would never end
+        if size > most_bytes:
+            raise too_large(size, most_bytes)
+        return self.read(key)
 
     def open(self, key: str) -> io.BufferedReader:
         """See `Place`."""

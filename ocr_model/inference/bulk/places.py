@@ -37,6 +37,9 @@ class Place(Protocol):
             StorageError: The place does not answer.
         """
 
+    def read_whole(self, key: str, most_bytes: int) -> bytes:
+        """Return an object's bytes; raises as `read`, and ImageError (`too_large`)."""
+
     def open(self, key: str) -> io.BufferedReader:
         """Open an object for reading from any place in it; raises as `read`."""
 

@@ -90,7 +90,7 @@ class UnitReader:
         if isinstance(content, ImageError):
             return
         address = clean(f"{item.uri}/{item.member}").removesuffix("/")
-        stem = address.removeprefix(clean(self._folder)).lstrip("/")
+        stem = _below(address.removeprefix(clean(self._folder)))
         for output in self._config.outputs:
             pictures = open_pictures(content, pages, self._config.reader.documents)
             yield from output_files(output, stem, pages, pictures)
@@ -100,6 +100,12 @@ def _load_recognizer(reader: PageReaderConfig) -> Recognizer:
     return Recognizer.load(
         reader.recognizer, device=reader.device, precision=reader.precision, kind=reader.kind
     )
+
+
+def _below(path: str) -> str:
+    """Return a path that leads nowhere else, whatever a tar calls its members."""
+    parts = path.lstrip("/").split("/")
+    return "/".join(part.replace(".", "%2E") if part in (".", "..") else part for part in parts)
 
 
 def model_id(config: BatchConfig) -> str:

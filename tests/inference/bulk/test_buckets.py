@@ -14,6 +14,7 @@ from ocr_model.inference.bulk import bucket as bucket_room
 from ocr_model.inference.bulk import places
 from ocr_model.inference.bulk.config import BatchConfig
 from ocr_model.inference.bulk.fetching import fetch
+from ocr_model.inference.bulk.items import Item
 from ocr_model.inference.bulk.ledger import Ledger
 from ocr_model.inference.bulk.listing import Listing
 from ocr_model.inference.bulk.manifest import begin
@@ -76,6 +77,9 @@ def test_parts_of_objects_are_fetched_alone(bucket: str) -> None:
     for name, expected in (("table.parquet", [b"row 0", b"row 1"]), ("words.tar", [b"inner"])):
         listing = Listing(_config(bucket, f"input=s3://{bucket}/in/{name}"))
         assert fetch(list(listing), at_once=2, most_bytes=99) == expected
+    (found,) = fetch([Item(f"s3://{bucket}/in/words.tar")], at_once=1, most_bytes=99)
+    assert isinstance(found, ImageError)
+    assert found.reason == "too_large"
 
 
 def test_an_object_that_is_gone_is_a_bad_image_and_a_store_that_is_gone_is_not(

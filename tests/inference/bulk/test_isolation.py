@@ -1,9 +1,12 @@
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import pytest
+
 from ocr_model.config import load_config
-from ocr_model.errors import ImageError
+from ocr_model.errors import ImageError, OCRError
 from ocr_model.inference.bulk.config import BatchConfig
 from ocr_model.inference.bulk.isolation import read_apart
 from ocr_model.inference.bulk.items import Item
@@ -61,3 +64,9 @@ def test_a_unit_whose_images_raise_is_read_again_image_by_image(
     counts = worker.do(Unit(0, 0, ITEMS[:2]), [b"one", b"raise"])
     assert counts.errors == {"failed": 1}
     assert counts.words == 1
+
+
+def test_models_that_cannot_be_loaded_are_no_fault_of_the_images() -> None:
+    load = pickle.dumps(partial(int, "none"))
+    with pytest.raises(OCRError, match="cannot load models: ValueError: invalid literal"):
+        list(read_apart(ITEMS[:1], CONTENTS[:1], load, seconds=5.0, tries=2))

@@ -135,3 +135,14 @@ def test_an_object_that_is_too_large_is_not_fetched(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot list"):
         list(_listing(tmp_path / "none"))
+
+
+def test_what_a_list_names_is_a_file_of_bounded_size(tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(bytes(10_001))
+    os.mkfifo(tmp_path / "endless.png")
+    (tmp_path / "list.txt").write_text("large.png\nendless.png\n")
+    found = {Path(i.uri).name: i for i in _listing(tmp_path / "list.txt")}
+    large, endless = _fetch([found["large.png"], found["endless.png"]])
+    assert isinstance(large, ImageError)
+    assert isinstance(endless, ImageError)
+    assert (large.reason, endless.reason) == ("too_large", "missing")
