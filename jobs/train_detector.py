@@ -12,12 +12,13 @@ def main() -> None:
     quickstart = Path(__file__).parent / "configs" / "detector.yaml"
     config = begin_job(DetectorTrainConfig, "Train a detector.", default_config=quickstart)
     from ocr_model.ray_session import connected  # noqa: PLC0415  # Ray: after begin_job
-    from ocr_model.training import detector_trainer, trainer  # noqa: PLC0415  # the same
+    from ocr_model.training import detector_trainer  # noqa: PLC0415  # the same
+    from ocr_model.training.outcome import open_folder  # noqa: PLC0415  # the same
 
     with ending_in_one_line(
         interrupted="Interrupted; the same command goes on from the last checkpoint."
     ):
-        trainer.open_folder(config.run)  # what is wrong with it is said before Ray starts
+        open_folder(config.run)  # what is wrong with it is said before Ray starts
         with connected(), TrainingConsole(columns=DETECTOR_COLUMNS) as console:
             outcome = detector_trainer.run_detector_training(config, console.report)
     if outcome.was_finished:

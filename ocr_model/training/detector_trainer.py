@@ -8,12 +8,10 @@ from ocr_model.training.detection import build_pages, train_detector
 from ocr_model.training.detector_config import DetectorTrainConfig
 from ocr_model.training.detector_report import write_detector_report
 from ocr_model.training.loop import Report
+from ocr_model.training.outcome import TrainOutcome, finished_before, open_folder
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.trainer import (
-    TrainOutcome,
     WorkerJob,
-    finished_before,
-    open_folder,
     require_resources,
     run_workers,
     through_ray,

@@ -9,15 +9,13 @@ from ocr_model.errors import ConfigError
 from ocr_model.training.config import TrainConfig
 from ocr_model.training.local_data import build_local_data
 from ocr_model.training.loop import Report
+from ocr_model.training.outcome import TrainOutcome, finished_before, open_folder
 from ocr_model.training.recognition import train
 from ocr_model.training.report import write_report
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.starting_point import adopt_charset
 from ocr_model.training.trainer import (
-    TrainOutcome,
     WorkerJob,
-    finished_before,
-    open_folder,
     require_resources,
     run_workers,
     through_ray,

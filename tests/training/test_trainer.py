@@ -25,11 +25,12 @@ from ocr_model.errors import (
 from ocr_model.ray_session import connected
 from ocr_model.training.config import ScalingConfig, TrainConfig
 from ocr_model.training.local_data import build_local_data
+from ocr_model.training.outcome import OUTCOME_FILE
 from ocr_model.training.recognition import train
 from ocr_model.training.recognizer_trainer import run_training
 from ocr_model.training.run_folder import RunFolder
 from ocr_model.training.run_state import BEST, LAST
-from ocr_model.training.trainer import OUTCOME_FILE, require_resources
+from ocr_model.training.trainer import require_resources
 
 
 def _config(storage: Path, name: str, **training: object) -> TrainConfig:
