@@ -39,7 +39,7 @@ class WordOptions:
     """Such as `en`: its frequent words are likelier; empty: none. None is what is configured for
     pages, and else none."""
     orientations: WordOrientations = "vertical"
-    second_look_below: float = 0.9
+    second_look_below: float = 0.95
     """As `ReadOptions` has it."""
 
 

@@ -55,7 +55,7 @@ class EvaluateConfig(Config):
     """How words may lie. upright is how training reads them; vertical is what reading uses where it
     is not told."""
     second_look_below: float = Field(0.0, ge=0, le=1)
-    """As in `ReadOptions`, where it is 0.9; training never looks again."""
+    """As in `ReadOptions`, where it is 0.95; training never looks again."""
     language: Language | None = None
     """Such as `en`: its frequent words are likelier, as `Lexicon.of_language` has it."""
     output: str | None = None

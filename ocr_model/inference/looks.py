@@ -17,7 +17,7 @@ from ocr_model.inference.preparing import Part, View
 
 ReadParts = Callable[[list[Part]], list[Prediction]]
 
-_HOPELESS = 0.5  # sureness below which it is mostly no word, and other looks help little
+_HOPELESS = 0.4  # sureness below which it is mostly no word, and other looks help little
 _WIDER = 1.4
 _MARGIN = 0.1  # of the height, on each side
 

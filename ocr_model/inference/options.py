@@ -38,7 +38,7 @@ class ReadOptions:
     splits_long: bool = True
     """Whether a word too wide for the model is read in parts that overlap; where not, it is
     squeezed. Models of stretched images take any width, and a lexicon has whole words only."""
-    second_look_below: float = 0.9
+    second_look_below: float = 0.95
     """Words whose characters are, on the average, less sure, but not hopeless, are read twice more,
     wider and with a margin, and the surest reading wins; 0: none are."""
 

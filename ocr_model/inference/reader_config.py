@@ -44,7 +44,7 @@ class ReadingConfig(Config):
     bag-of-words F1 with 0.1, 0.15, 0.2 was 0.860, 0.861, 0.863 (FUNSD) and 0.813, 0.816, 0.821
     (SROIE), and the recall of words of street views 0.674, 0.663, 0.643, with the weights of the
     recogniser before those that are in the box."""
-    second_look_below: float = Field(0.9, ge=0, le=1)
+    second_look_below: float = Field(0.95, ge=0, le=1)
     """Of words, as `ReadOptions` has it; 0: every word is read once."""
     language: Language | None = None
     """Such as `en`: its frequent words are likelier, as `Lexicon.of_language` has it; words that
