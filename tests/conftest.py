@@ -100,11 +100,30 @@ def ray_cluster() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def free_port() -> Callable[[], int]:
+    """Return a function that finds a port to listen on, another one at each call.
+
+    It is none of those that Linux gives to connections, which one could take in the meantime, and
+    none of those of Ray's workers.
+    """
+    ports = iter(range(20_001 + os.getpid() % 10_000, 32_767))
+
+    def find() -> int:
+        for port in ports:
+            with suppress(OSError), socket.socket() as opened:
+                opened.bind(("", port))
+                return port
+        raise AssertionError("no port is free")
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def s3_server(
+    tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
+) -> Iterator[str]:
     """Address of an S3 of its own process, which keeps its objects in memory."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = (tmp_path_factory.mktemp("s3") / "log").open("wb")
     server = Path(sys.executable).with_name("moto_server")
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}

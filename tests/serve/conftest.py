@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,13 +39,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz-times", type=int, default=1, help="as many times as many requests")
 
 
-def _free_port() -> int:
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return int(opened.getsockname()[1])
-
-
-_GRPC_PORT = _free_port()
 _TOKENS = {"tests": "open sesame", "rarely": "once in a while"}
 _ACCESS = {
     "tokens": [
@@ -102,12 +94,18 @@ def models() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def deploy(ray_cluster: None) -> Iterator[Deploy]:
+def grpc_port(free_port: Callable[[], int]) -> int:
+    """Where the application listens for gRPC."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def deploy(ray_cluster: None, free_port: Callable[[], int], grpc_port: int) -> Iterator[Deploy]:
     """Return a function of models that deploys them, as `serve deploy` does a file."""
     servicers = ["serve.ocr_pb2_grpc.add_OCRServicer_to_server"]
     serve.start(
-        http_options={"host": "127.0.0.1", "port": _free_port()},
-        grpc_options={"port": _GRPC_PORT, "grpc_servicer_functions": servicers},
+        http_options={"host": "127.0.0.1", "port": free_port()},
+        grpc_options={"port": grpc_port, "grpc_servicer_functions": servicers},
         controller_options=yaml.safe_load(_DEPLOY.read_text())["controller_options"],
     )
 
@@ -133,10 +131,10 @@ def tokens() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def grpc_address(address: str) -> str:
-    """Where the application listens for gRPC."""
-    assert address, "the application runs"
-    return f"127.0.0.1:{_GRPC_PORT}"
+def grpc_address(address: str, grpc_port: int) -> str:
+    """The same for gRPC, once the application runs."""
+    assert address
+    return f"127.0.0.1:{grpc_port}"
 
 
 @pytest.fixture(scope="session")
