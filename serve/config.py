@@ -71,10 +71,10 @@ class WordsConfig(ReplicasConfig):
     max_queued_requests: int = Field(-1, ge=-1)
     """A page whose words have been found is not refused."""
 
-    batch_words: PositiveInt = 32
+    batch_words: PositiveInt = 48
     """Of the model's full width, that are taken out of the queue at a time, and read in one or two
     batches; of narrower ones, as many more as have as many pixels when padded: of IIIT5K's some
-    100. Where many small requests should fill more, `calls_under_way` has to rise with it."""
+    150. Where many small requests should fill more, `calls_under_way` has to rise with it."""
     calls_under_way: PositiveInt = 2
     """From one replica of the ingress, of up to some 64 words each: what comes meanwhile goes
     together in the next. Two for each replica: one is computed while the next waits. A request

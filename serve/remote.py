@@ -23,6 +23,7 @@ from .protocol import AttentionAnswer, ModelsAnswer
 
 _MOST_CALL_BYTES = 3_000_000  # a call over gRPC may have 4 MiB
 _MOST_CALL_WORDS = 64  # of several callers: those of the first do not wait for those of the last
+_MOST_CROWDED_WORDS = 2 * _MOST_CALL_WORDS
 _FEWEST_PART_WORDS = _MOST_CALL_WORDS // 2 + 1  # so no call takes two parts of a request
 
 _Waiting = tuple[WordJob, "asyncio.Future[WordsAnswer]"]
@@ -94,6 +95,7 @@ class Words:
     def _next_jobs(self) -> list[_Waiting]:
         jobs: list[_Waiting] = []
         num_words = num_bytes = 0
+        most_words = self._most_call_words()
         while self._waiting:
             job, future = self._waiting[0]
             if future.done():  # the caller is gone
@@ -101,10 +103,16 @@ class Words:
                 continue
             num_words += len(job.images)
             num_bytes += sum(len(image) for image in job.images)
-            if jobs and (num_words > _MOST_CALL_WORDS or num_bytes > _MOST_CALL_BYTES):
+            if jobs and (num_words > most_words or num_bytes > _MOST_CALL_BYTES):
                 break
             jobs.append(self._waiting.popleft())
         return jobs
+
+    def _most_call_words(self) -> int:
+        """Return the words of a call: more where many wait, as larger batches cost less by word."""
+        num_waiting = sum(len(job.images) for job, _ in self._waiting)
+        share = 2 * num_waiting // self._max_calls  # of a replica
+        return min(max(_MOST_CALL_WORDS, share), _MOST_CROWDED_WORDS)
 
     async def _call(self, jobs: list[_Waiting]) -> None:
         try:

@@ -66,7 +66,7 @@ class LoadConfig(Config):
     """Parquet file with a column `image`, of words or of pages; null: rendered ones."""
     max_requests: PositiveInt = 128
     """That the service takes at a time."""
-    batch_words: PositiveInt = 32
+    batch_words: PositiveInt = 48
     replicas: PositiveInt = 1
     """Of `words`, and of `pages`."""
     others: tuple[Literal["tesseract", "rapidocr"], ...] = ("tesseract",)

@@ -7,10 +7,19 @@ import pytest
 from serve.messages import REPLICA_GONE, Reading, WordJob, WordOptions
 from serve.remote import Words, _Waiting
 
+_CALLS = 16
+
+
+class _Idle(Words):
+    """Makes no calls."""
+
+    def _start_calls(self) -> None:
+        pass
+
 
 async def _waiting(nums_images: list[int], *, num_bytes: int = 1) -> tuple[Words, list[Any]]:
     """Return a recogniser that makes no calls, and requests that wait for it."""
-    words = Words(cast("Any", None), calls_under_way=0, max_seconds=60)
+    words = _Idle(cast("Any", None), calls_under_way=_CALLS, max_seconds=60)
     jobs = [WordJob([bytes(num_bytes)] * num, WordOptions()) for num in nums_images]
     requests = [asyncio.create_task(words.read(job)) for job in jobs]
     await asyncio.sleep(0)
@@ -25,6 +34,15 @@ def test_what_waits_goes_together_up_to_so_many_words() -> None:
     async def ask() -> None:
         words, _ = await _waiting([30, 30, 30, 200, 1])
         assert [_sizes(words) for _ in range(5)] == [[30, 30], [30], [200], [1], []]
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize(("num_waiting", "size"), [(40, 60), (80, 100), (200, 120)])
+def test_where_very_many_wait_more_go_together(num_waiting: int, size: int) -> None:
+    async def ask() -> None:
+        words, _ = await _waiting([10] * num_waiting)
+        assert sum(_sizes(words)) == size
 
     asyncio.run(ask())
 
