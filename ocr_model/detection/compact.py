@@ -27,7 +27,7 @@ class CompactDetectorConfig(Config):
     """Longest side; larger images are scaled down. With it, memory and time are bounded."""
     magnification: PositiveFloat = 1.5
     """Factor on the size of images, before that bound. Scans are small: on 30 FUNSD pages of 1000
-    pixels the embedded detector's first weights had an H-mean of 0.851 with 1.5, and 0.835 with 1."""
+    pixels the first embedded weights had an H-mean of 0.851 with 1.5, and 0.835 with 1."""
     batch_pixels: int = Field(4_000_000, ge=1)
     """Pixels that go through the network at a time; a larger image goes alone."""
     max_looks: PositiveInt = 3
