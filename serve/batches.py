@@ -58,6 +58,13 @@ class Batches:
         }
         command = [sys.executable, str(_JOB), "--set", *settings_of_command(settings)]
         number = _PREFIX + uuid.uuid4().hex
+        async with self._submitting:
+            await self._start(
+                number, shlex.join(command), {"caller": caller, "output": body.output}
+            )
+        return await self.tell(number)
+
+    async def _start(self, number: str, command: str, metadata: dict[str, str]) -> None:
         jobs = await self._ask(number, lambda client: client.list_jobs())
         if sum(map(_is_under_way, jobs)) >= self.config.max_jobs:
             status, title = HTTPStatus.TOO_MANY_REQUESTS, "Too many batches"
@@ -66,13 +73,12 @@ class Batches:
         await self._ask(
             number,
             lambda client: client.submit_job(
-                entrypoint=shlex.join(command),
+                entrypoint=command,
                 submission_id=number,
                 runtime_env={"env_vars": {"PYTHONPATH": str(_ROOT)}},
-                metadata={"caller": caller, "output": body.output},
+                metadata=metadata,
             ),
         )
-        return await self.tell(number)
 
     async def tell(self, number: str) -> BatchAnswer:
         """Tell how far a job is.
@@ -92,6 +98,11 @@ class Batches:
             progress=await asyncio.to_thread(_progress, output) if output else None,
             log=log[-_LAST_CHARS:],
         )
+
+    @cached_property
+    def _submitting(self) -> asyncio.Lock:
+        """Held from counting jobs to starting one."""
+        return asyncio.Lock()
 
     @cached_property
     def _client(self) -> JobSubmissionClient:

@@ -74,11 +74,13 @@ class WordsConfig(ReplicasConfig):
     batch_words: PositiveInt = 48
     """Of the model's full width, that are taken out of the queue at a time, and read in one or two
     batches; of narrower ones, as many more as have as many pixels when padded: of IIIT5K's some
-    150. Where many small requests should fill more, `calls_under_way` has to rise with it."""
+    150. Fewer read slower, more make words wait longer: docs/benchmarks.md. Where many small
+    requests should fill more, `calls_under_way` has to rise with it."""
     calls_under_way: PositiveInt = 2
-    """From one replica of the ingress, of up to some 64 words each: what comes meanwhile goes
-    together in the next. Two for each replica: one is computed while the next waits. A request
-    that comes when nobody waits is divided among half as many, of 33 words or more each."""
+    """From one replica of the ingress, of some 64 words each, up to 128 where more than 64
+    wait for each replica: what comes meanwhile goes together in the next. Two for each replica: one
+    is computed while the next waits. A request that comes when nobody waits is divided among half
+    as many, of 33 words or more each."""
     device: str | None = None
     """Such as `cpu` or `cuda`; null: a GPU where the replica was given one."""
     precision: Precision = "auto"

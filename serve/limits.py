@@ -87,7 +87,7 @@ class AccessConfig(Config):
     """Who may use the service."""
 
     required: Literal["auto", "always", "never"] = "auto"
-    """auto: a token is needed unless the proxies listen on loopback alone, and none is known."""
+    """auto: nobody needs a token where the proxies listen on loopback alone and none is known."""
     tokens: tuple[TokenConfig, ...] = ()
     tokens_variable: str = "OCR_TOKENS"
     """Environment variable with more of them: `name:sha256` or `name:sha256:requests_per_minute`,
@@ -104,7 +104,8 @@ class BatchesConfig(Config):
     max_readers: PositiveInt = 1
     """Processes of one job that read; each takes a CPU that the service does not have."""
     max_jobs: PositiveInt = 4
-    """That are under way at a time; more get 429. A driver of each runs on the cluster's head."""
+    """That are under way at a time; more get 429 (each replica of the ingress may start
+    one at the same moment). A driver of each runs on the cluster's head."""
     address: str | None = None
     """Of Ray's job server, as `http://head:8265`; null: of the cluster that this runs on."""
 

@@ -24,7 +24,7 @@ from ocr_model.decoding.readings import Prediction
 from ocr_model.devices import Precision
 from ocr_model.errors import ConfigError, DatasetError
 from ocr_model.exports import Kind
-from ocr_model.inference.options import UPRIGHT, Orientations, ReadOptions
+from ocr_model.inference.options import UPRIGHT, Orientations, ReadOptions, SecondLook
 from ocr_model.inference.recognizer import Recognizer
 from ocr_model.metrics import CalibrationCounts, count_readings, is_right
 from ocr_model.word_lists import Language
@@ -54,7 +54,7 @@ class EvaluateConfig(Config):
     orientations: Orientations = "upright"
     """How words may lie. upright is how training reads them; vertical is what reading uses where it
     is not told."""
-    second_look_below: float = Field(0.0, ge=0, le=1)
+    second_look_below: SecondLook = 0.0
     """As in `ReadOptions`, where it is 0.95; training never looks again."""
     language: Language | None = None
     """Such as `en`: its frequent words are likelier, as `Lexicon.of_language` has it."""

@@ -13,11 +13,11 @@ import cv2
 from ocr_model.decoding.readings import Prediction, sureness
 from ocr_model.image import ImageGeometry, content_columns, resize_image
 from ocr_model.inference.long_words import join_parts
+from ocr_model.inference.options import HOPELESS
 from ocr_model.inference.preparing import Part, View
 
 ReadParts = Callable[[list[Part]], list[Prediction]]
 
-_HOPELESS = 0.4  # sureness below which it is mostly no word, and other looks help little
 _WIDER = 1.4
 _MARGIN = 0.1  # of the height, on each side
 
@@ -46,7 +46,7 @@ def other_looks(
 
     None where it was read surely, or so that nothing will help.
     """
-    if not _HOPELESS <= sureness(read) < sure_from:
+    if not HOPELESS <= sureness(read) < sure_from:
         return []
     (view,) = (each for each in views if each.rotation == read.rotation)
     looks = [replace(view, parts=[_with_margin(part, geometry) for part in view.parts])]

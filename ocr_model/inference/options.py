@@ -1,16 +1,34 @@
 """What a caller may ask of a reading."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, Field
 
 from ocr_model.arguments import require_share, require_type
 from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.decoding.options import DecodeOptions
 from ocr_model.errors import ConfigError
 
+HOPELESS = 0.4
+"""How sure a reading is, on the average of its characters, below which it is mostly of no word, and
+other looks help little; docs/reading.md has what was measured."""
 _LEXICON_BEAMS = 5
 
 Orientations = Literal["upright", "vertical", "plausible"]
+
+
+def _require_effect(bound: float) -> float:
+    if 0 < bound <= HOPELESS:
+        raise ConfigError(
+            f"second_look_below={bound} has no effect, as no word below {HOPELESS} is looked at "
+            "again: take more than that, or 0 for one look at each"
+        )
+    return bound
+
+
+SecondLook = Annotated[float, Field(ge=0, le=1), AfterValidator(_require_effect)]
+"""`ReadOptions.second_look_below`, as a setting."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +57,9 @@ class ReadOptions:
     """Whether a word too wide for the model is read in parts that overlap; where not, it is
     squeezed. Models of stretched images take any width, and a lexicon has whole words only."""
     second_look_below: float = 0.95
-    """Words whose characters are, on the average, less sure, but not hopeless, are read twice more,
-    wider and with a margin, and the surest reading wins; 0: none are."""
+    """Words whose characters are, on the average, less sure, but not below 0.4, are read twice
+    more, wider and with a margin, and the surest reading wins; 0: none are. docs/reading.md has
+    what both bounds bring."""
 
     def __post_init__(self) -> None:
         if self.orientations not in get_args(Orientations):
@@ -50,6 +69,7 @@ class ReadOptions:
         require_type("lexicon", self.lexicon, Lexicon, None)
         require_type("splits_long", self.splits_long, bool)
         require_share("second_look_below", self.second_look_below)
+        _require_effect(self.second_look_below)
         if self.characters == "":
             raise ConfigError("characters is empty: nothing could be read")
         if self.num_beams == 1 and self.lexicon is not None:

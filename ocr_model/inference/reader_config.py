@@ -12,7 +12,7 @@ from ocr_model.detection.rectify import RectifyConfig
 from ocr_model.devices import Precision
 from ocr_model.exports import Kind
 from ocr_model.inference.documents import DocumentConfig
-from ocr_model.inference.options import Orientations, ReadOptions
+from ocr_model.inference.options import Orientations, ReadOptions, SecondLook
 from ocr_model.weights import DETECTOR, RECOGNIZER
 from ocr_model.word_lists import Language
 
@@ -42,9 +42,9 @@ class ReadingConfig(Config):
     min_confidence: float = Field(0.15, ge=0, le=1)
     """Readings that are less sure are left out: mostly dirt, logos and leaves. On development pages
     bag-of-words F1 with 0.1, 0.15, 0.2 was 0.860, 0.861, 0.863 (FUNSD) and 0.813, 0.816, 0.821
-    (SROIE), and the recall of words of street views 0.674, 0.663, 0.643, with the weights of the
-    recogniser before those that are in the box."""
-    second_look_below: float = Field(0.95, ge=0, le=1)
+    (SROIE), and the recall of words of street views 0.674, 0.663, 0.643, with former
+    weights of the recogniser."""
+    second_look_below: SecondLook = 0.95
     """Of words, as `ReadOptions` has it; 0: every word is read once."""
     language: Language | None = None
     """Such as `en`: its frequent words are likelier, as `Lexicon.of_language` has it; words that

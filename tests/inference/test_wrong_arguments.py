@@ -39,6 +39,7 @@ CASES = {
     "ReadOptions(num_beams=2, length_penalty=None)": "length_penalty must be 0 or more",
     "ReadOptions(splits_long='no')": "splits_long must be bool, got 'no'",
     "ReadOptions(second_look_below='0.9')": "second_look_below must be between 0 and 1, got '0.9'",
+    "ReadOptions(second_look_below=0.4)": "second_look_below=0.4 has no effect, as no word below",
     "ReadOptions(second_look_below=1.5)": "second_look_below must be between 0 and 1, got 1.5",
     "Lexicon('total')": "a lexicon takes a list of words, got 'total'",
     "Lexicon([])": "a lexicon needs words, got none",

@@ -2,6 +2,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http import HTTPStatus
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from ray.job_submission import JobDetails, JobStatus, JobType
 
 from ocr_model.inference.bulk.progress import BatchProgress
 from serve.batches import Batches
@@ -67,6 +69,50 @@ def test_a_bucket_that_is_not_allowed_is_not_read(
     with pytest.raises(Problem) as caught:
         asyncio.run(Batches(config).submit(body, "alice"))
     assert caught.value.status == HTTPStatus.FORBIDDEN
+
+
+class _JobServer:
+    """Takes its time, as one over HTTP does."""
+
+    def __init__(self) -> None:
+        self.started: list[JobDetails] = []
+
+    def list_jobs(self) -> list[JobDetails]:
+        time.sleep(0.01)
+        return list(self.started)
+
+    def submit_job(self, *, submission_id: str, entrypoint: str, **_: object) -> None:
+        time.sleep(0.01)
+        self.started.append(
+            JobDetails(
+                type=JobType.SUBMISSION,
+                submission_id=submission_id,
+                entrypoint=entrypoint,
+                status=JobStatus.RUNNING,
+            )
+        )
+
+    def get_job_info(self, number: str) -> JobDetails:
+        return next(job for job in self.started if job.submission_id == number)
+
+    def get_job_logs(self, number: str) -> str:
+        return number
+
+
+def test_those_who_ask_at_once_start_no_more_jobs_than_may_be_under_way(tmp_path: Path) -> None:
+    server = _JobServer()
+    allowed = (f"{tmp_path}/",)
+    batches = Batches(BatchesConfig(inputs=allowed, outputs=allowed, max_jobs=2))
+    vars(batches)["_client"] = server
+    body = BatchBody(input=f"{tmp_path}/in", output=f"{tmp_path}/out")
+
+    async def ask() -> list[BatchAnswer | BaseException]:
+        asked = (batches.submit(body, "alice") for _ in range(5))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    refused = [answer for answer in asyncio.run(ask()) if isinstance(answer, Problem)]
+    assert [problem.status for problem in refused] == [HTTPStatus.TOO_MANY_REQUESTS] * 3
+    assert len(server.started) == 2
 
 
 def test_jobs_of_others_are_not_told_of() -> None:
