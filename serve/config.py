@@ -79,8 +79,8 @@ class WordsConfig(ReplicasConfig):
     calls_under_way: PositiveInt = 2
     """From one replica of the ingress, of some 64 words each, up to 128 where more than 64
     wait for each replica: what comes meanwhile goes together in the next. Two for each replica: one
-    is computed while the next waits. A request that comes when nobody waits is divided among half
-    as many, of 33 words or more each."""
+    is computed while the next, if it has 33 words, waits there. A request that comes when nobody
+    waits is divided among half as many, of 33 words or more each."""
     device: str | None = None
     """Such as `cpu` or `cuda`; null: a GPU where the replica was given one."""
     precision: Precision = "auto"

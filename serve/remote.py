@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from contextvars import Context
-from itertools import pairwise
+from itertools import zip_longest
 from typing import Any
 
 from ray.exceptions import RayActorError
@@ -33,9 +33,9 @@ _Waiting = tuple[WordJob, "asyncio.Future[WordsAnswer]"]
 class Words:
     """The recogniser's deployment.
 
-    A call costs several milliseconds whatever is in it, so what comes in while calls are under way
-    goes together in the next one, and only a large request that nobody is before is divided among
-    the replicas.
+    A call costs several milliseconds whatever is in it, and a batch of many words less by word, so
+    what comes in while calls are under way goes together in the next one, and only a large request
+    that nobody is before is divided among the replicas.
     """
 
     def __init__(
@@ -78,16 +78,23 @@ class Words:
         num_parts = min(self._max_calls // 2, num_free, num_words // _FEWEST_PART_WORDS)
         if num_parts < 2 or self._num_waiting_words():
             return [job]
-        ends = [num_words * number // num_parts for number in range(num_parts + 1)]
-        return [WordJob(job.images[i:j], job.options) for i, j in pairwise(ends)]
+        # In turns: neighbours are often alike, and a part of hard words alone takes twice as long.
+        return [WordJob(job.images[number::num_parts], job.options) for number in range(num_parts)]
 
     def _start_calls(self) -> None:
-        while len(self._calls) < self._max_calls and (jobs := self._next_jobs()):
+        while self._may_call() and (jobs := self._next_jobs()):
             # Ray cancels what was called in the context of a request whose caller is gone, and a
             # call is of several callers.
             call = asyncio.create_task(self._call(jobs), context=Context())
             self._calls.add(call)
             call.add_done_callback(self._end_call)
+
+    def _may_call(self) -> bool:
+        """Say whether one more is of use: a replica's second one only if it has enough to do."""
+        num_calls = len(self._calls)
+        if num_calls < max(1, self._max_calls // 2):
+            return True
+        return num_calls < self._max_calls and self._num_waiting_words() >= _FEWEST_PART_WORDS
 
     def _end_call(self, call: "asyncio.Task[None]") -> None:
         self._calls.discard(call)
@@ -141,13 +148,13 @@ def _answer_all(jobs: list[_Waiting], answers: list[WordsAnswer] | Fault) -> Non
 
 
 def _joined(answers: list[WordsAnswer]) -> WordsAnswer:
-    """Put the parts of a request together; one that failed is the answer to all of it."""
-    words = []
+    """Put the parts of a request together, in turns; one that failed is the answer to all of it."""
+    parts = []
     for answer in answers:
         if isinstance(answer, Fault):
             return answer
-        words += answer
-    return words
+        parts.append(answer)
+    return [word for words in zip_longest(*parts) for word in words if word is not None]
 
 
 class Pages:

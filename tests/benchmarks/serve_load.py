@@ -7,7 +7,9 @@ Starts the application on a free port, and prints a line of JSON for each measur
 one process with ideal batches; the service with each number of clients, of which each waits for its
 answer; the service with requests that come by chance, at shares of the most that it answered; then
 each of `others` behind a minimal FastAPI app. `share` is the service's words by the reader's,
-`of_service_time` a p99 by the median answer to a lone client, `of_median` by that at the same load.
+`share_of_calls` by the reader's in calls of as many as so many clients have under way, which no
+batch can be larger than; `of_service_time` is a p99 by the median answer to a lone client,
+`of_median` by that at the same load.
 """
 
 import asyncio
@@ -69,6 +71,8 @@ class LoadConfig(Config):
     batch_words: PositiveInt = 48
     replicas: PositiveInt = 1
     """Of `words`, and of `pages`."""
+    is_direct: bool = False
+    """Ask the ingress's replica itself instead of Ray's proxy (RAY_SERVE_THROUGHPUT_OPTIMIZED)."""
     others: tuple[Literal["tesseract", "rapidocr"], ...] = ("tesseract",)
     """What is measured beside it."""
 
@@ -77,8 +81,10 @@ def main(config: LoadConfig) -> None:
     if "tesseract" in config.others and not shutil.which("tesseract"):
         raise SystemExit("others has tesseract, which is not installed")
     pictures = pictures_of(config)
-    alone = _one_process(config, pictures)
-    _tell("one process", 0, alone)
+    alone = _in_one_process(config, pictures)
+    for clients, per_second in alone.items():
+        _tell("one process", clients, {"per_second": per_second})
+    ideal = max(alone.values())
     with service(config) as (address, metrics_address):
         requests = requests_of(config, pictures, address)
         closed_loop(address, requests[:4], 1, 2.0)  # the first ones are slow
@@ -88,7 +94,9 @@ def main(config: LoadConfig) -> None:
             result = closed_loop(address, requests, clients, config.seconds)
             time.sleep(2.5 * _REPORT_SECONDS)
             result |= _batch_means(before, _counters(metrics_address))
-            result["share"] = result["per_second"] * config.words_per_request / alone["per_second"]
+            per_second = result["per_second"] * config.words_per_request
+            result["share"] = per_second / ideal
+            result["share_of_calls"] = per_second / alone[clients]
             results[clients] = result
             _tell("service", clients, result)
         most = max(result["per_second"] for result in results.values())
@@ -134,20 +142,30 @@ def _page(number: int) -> bytes:
     return cv2.imencode(".jpg", pixels)[1].tobytes()
 
 
-def _one_process(config: LoadConfig, pictures: list[bytes]) -> dict[str, Any]:
-    """Read as fast as one process can; per second are words, or pages."""
+def _in_one_process(config: LoadConfig, pictures: list[bytes]) -> dict[int, float]:
+    """Read as fast as one process can, in calls of what so many clients have under way, or of all.
+
+    Returns:
+        Words or pages per second, by the number of clients, 0 for all.
+    """
     reader = PageReader.load()
-    read: Callable[[], object]
+    read: Callable[[list[bytes]], object]
     if config.verb == "recognize":
-        read = lambda: reader.recognizer.read(pictures, batch_size=config.batch_words)  # noqa: E731
+        read = lambda some: reader.recognizer.read(some, batch_size=config.batch_words)  # noqa: E731
     else:
-        read = lambda: list(reader.read_all(pictures))  # noqa: E731
-    read()
-    began, num_read = time.monotonic(), 0
-    while time.monotonic() - began < config.seconds:
-        read()
-        num_read += len(pictures)
-    return {"per_second": num_read / (time.monotonic() - began)}
+        read = lambda some: list(reader.read_all(some))  # noqa: E731
+    sizes = {n: min(n * config.words_per_request, len(pictures)) for n in config.clients}
+    rates = {}
+    for clients, size in {0: len(pictures), **sizes}.items():
+        calls = [pictures[start : start + size] for start in range(0, len(pictures), size)]
+        read(calls[0])
+        began, num_read = time.monotonic(), 0
+        while time.monotonic() - began < config.seconds:
+            for call in calls:
+                read(call)
+                num_read += len(call)
+        rates[clients] = num_read / (time.monotonic() - began)
+    return rates
 
 
 @contextmanager
@@ -159,8 +177,15 @@ def service(config: LoadConfig) -> Iterator[tuple[str, str]]:
         RAY_metrics_report_interval_ms=str(int(1000 * _REPORT_SECONDS)),
         OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"),  # as Ray does; two would wait
     )
+    port, direct_port = _free_port(), _free_port()
+    if config.is_direct:
+        os.environ.update(
+            RAY_SERVE_THROUGHPUT_OPTIMIZED="1",
+            RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S="1",
+            RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT=str(direct_port),
+            RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT=str(direct_port + 1),
+        )
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
-    port = _free_port()
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     replicas = {"min_replicas": config.replicas, "max_replicas": config.replicas}
     args = {
@@ -174,6 +199,7 @@ def service(config: LoadConfig) -> Iterator[tuple[str, str]]:
         "log_level": "WARNING",
     }
     serve.run(build(args), name="ocr", route_prefix="/")
+    port = direct_port if config.is_direct else port
     yield f"http://127.0.0.1:{port}", f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}"
     serve.shutdown()
     ray.shutdown()

@@ -94,10 +94,10 @@ def _job(num_words: int) -> WordJob:
     [
         (2, 512, [512]),  # one replica
         (4, 65, [65]),
-        (4, 67, [33, 34]),
+        (4, 67, [34, 33]),
         (4, 512, [256, 256]),
         (16, 512, [64] * 8),
-        (16, 100, [33, 33, 34]),
+        (16, 100, [34, 33, 33]),
     ],
 )
 def test_a_large_request_is_divided_among_the_replicas(
@@ -117,11 +117,34 @@ def test_a_large_request_is_divided_among_the_replicas(
 def test_where_others_are_under_way_fewer_parts_are_made_and_where_they_wait_none() -> None:
     async def ask() -> None:
         words = _Echo(8)
-        requests = [asyncio.create_task(words.read(_job(num))) for num in (1, 1, 1, 1, 1, 512, 200)]
+        nums = [40] * 5 + [512, 200]
+        requests = [asyncio.create_task(words.read(_job(num))) for num in nums]
         await asyncio.sleep(0)
         words.may_end.set()
         await asyncio.gather(*requests)
-        assert words.sizes == [1, 1, 1, 1, 1, 170, 171, 171, 200]
+        assert words.sizes == [40] * 5 + [171, 171, 170, 200]
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("calls_under_way", "sizes"),
+    [
+        (4, [1, 1, 33, 33, 1]),  # two replicas: two words under way, and 67 wait
+        (2, [1, 33, 35]),
+        (1, [1, 68]),
+    ],
+)
+def test_few_words_wait_for_others_where_all_replicas_have_a_call(
+    calls_under_way: int, sizes: list[int]
+) -> None:
+    async def ask() -> None:
+        words = _Echo(calls_under_way)
+        requests = [asyncio.create_task(words.read(_job(1))) for _ in range(sum(sizes))]
+        await asyncio.sleep(0)
+        words.may_end.set()
+        await asyncio.gather(*requests)
+        assert words.sizes == sizes
 
     asyncio.run(ask())
 
