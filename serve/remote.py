@@ -24,6 +24,8 @@ from .protocol import AttentionAnswer, ModelsAnswer
 _MOST_CALL_BYTES = 3_000_000  # a call over gRPC may have 4 MiB
 _MOST_CALL_WORDS = 64  # of several callers: those of the first do not wait for those of the last
 _MOST_CROWDED_WORDS = 128  # one thread reads 585 words/s of so many together, 509 of 64
+# Ray's router chooses for calls that begin at once before it counts any: they meet in one replica.
+_SECONDS_APART = 0.003
 # No call takes two parts of a request: each has so many words or more, and a replica's share.
 _FEWEST_PART_WORDS = _MOST_CALL_WORDS // 2 + 1
 
@@ -82,10 +84,12 @@ class Words:
         return [WordJob(job.images[number::num_parts], job.options) for number in range(num_parts)]
 
     def _start_calls(self) -> None:
+        delay_seconds = 0.0
         while self._may_call() and (jobs := self._next_jobs()):
             # Ray cancels what was called in the context of a request whose caller is gone, and a
             # call is of several callers.
-            call = asyncio.create_task(self._call(jobs), context=Context())
+            call = asyncio.create_task(self._call(jobs, delay_seconds), context=Context())
+            delay_seconds += _SECONDS_APART
             self._calls.add(call)
             call.add_done_callback(self._end_call)
 
@@ -125,8 +129,9 @@ class Words:
         """Count those whose callers are not gone."""
         return sum(len(job.images) for job, future in self._waiting if not future.done())
 
-    async def _call(self, jobs: list[_Waiting]) -> None:
+    async def _call(self, jobs: list[_Waiting], delay_seconds: float) -> None:
         try:
+            await asyncio.sleep(delay_seconds)
             answers: list[WordsAnswer] | Fault = await _answered(
                 self._handle.read, [job for job, _ in jobs], max_seconds=self._max_seconds
             )

@@ -75,7 +75,7 @@ class _Echo(Words):
         self.may_end = asyncio.Event()
         self.faulty: bytes = b"-"
 
-    async def _call(self, jobs: list[_Waiting]) -> None:
+    async def _call(self, jobs: list[_Waiting], delay_seconds: float) -> None:
         self.sizes.append(sum(len(job.images) for job, _ in jobs))
         await self.may_end.wait()
         for job, future in jobs:
