@@ -72,7 +72,7 @@ class LoadConfig(Config):
     replicas: PositiveInt = 1
     """Of `words`, and of `pages`."""
     is_direct: bool = False
-    """Ask the ingress's replica itself instead of Ray's proxy (RAY_SERVE_THROUGHPUT_OPTIMIZED)."""
+    """Ask the ingress's replica itself instead of Ray's proxy (RAY_SERVE_ENABLE_DIRECT_INGRESS)."""
     others: tuple[Literal["tesseract", "rapidocr"], ...] = ("tesseract",)
     """What is measured beside it."""
 
@@ -180,7 +180,7 @@ def service(config: LoadConfig) -> Iterator[tuple[str, str]]:
     port, direct_port = _free_port(), _free_port()
     if config.is_direct:
         os.environ.update(
-            RAY_SERVE_THROUGHPUT_OPTIMIZED="1",
+            RAY_SERVE_ENABLE_DIRECT_INGRESS="1",
             RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S="1",
             RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT=str(direct_port),
             RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT=str(direct_port + 1),

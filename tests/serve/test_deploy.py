@@ -13,6 +13,7 @@ import yaml
 
 _ROOT = Path(__file__).parents[2]
 _STOP_SECONDS = 120
+_LARGE = 5_000_000  # bytes of a picture
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def ports(free_port: Callable[[], int], tmp_path: Path) -> Iterator[tuple[int, i
         "RAY_ADDRESS": "local",  # a cluster of its own
         "RAY_AUTH_MODE": "disabled",
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(direct_port),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(direct_port + 1),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
@@ -45,15 +46,19 @@ def ports(free_port: Callable[[], int], tmp_path: Path) -> Iterator[tuple[int, i
 def test_it_runs_and_where_ray_is_told_so_its_ingress_answers_by_itself(
     ports: tuple[int, int],
     word_picture: Callable[..., bytes],
+    page_picture: Callable[..., bytes],
     wait_until: Callable[..., float],
 ) -> None:
     proxy, direct = (f"http://127.0.0.1:{port}" for port in ports)
     wait_until(lambda: _is_ready(proxy) and _is_ready(direct))
     for address in (proxy, direct):
-        with httpx2.Client(base_url=address) as client:
+        with httpx2.Client(base_url=address, timeout=60) as client:
             answer = client.post("/v1/recognize", content=word_picture("Hotel"))
             assert [word["text"] for word in answer.json()["words"]] == ["Hotel"]
             assert "Content-Security-Policy" in answer.headers
+            large = page_picture("Grand Hotel").ljust(_LARGE, b"\0")
+            answer = client.post("/v1/ocr", content=large, params={"format": "text"})
+            assert answer.text.split() == ["Grand", "Hotel"]
             refusal = client.post("/v1/recognize", content=b"")
             assert refusal.status_code == 422
             assert refusal.headers["content-type"] == "application/problem+json"
