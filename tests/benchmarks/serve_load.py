@@ -149,11 +149,12 @@ def _in_one_process(config: LoadConfig, pictures: list[bytes]) -> dict[int, floa
         Words or pages per second, by the number of clients, 0 for all.
     """
     reader = PageReader.load()
-    read: Callable[[list[bytes]], object]
-    if config.verb == "recognize":
-        read = lambda some: reader.recognizer.read(some, batch_size=config.batch_words)  # noqa: E731
-    else:
-        read = lambda some: list(reader.read_all(some))  # noqa: E731
+
+    def read(some: list[bytes]) -> object:
+        if config.verb == "recognize":
+            return reader.recognizer.read(some, batch_size=config.batch_words)
+        return list(reader.read_all(some))
+
     sizes = {n: min(n * config.words_per_request, len(pictures)) for n in config.clients}
     rates = {}
     for clients, size in {0: len(pictures), **sizes}.items():

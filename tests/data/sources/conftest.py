@@ -21,3 +21,13 @@ def samples_of() -> Callable[..., list[Sample]]:
         ]
 
     return read
+
+
+@pytest.fixture(scope="session")
+def labels_of() -> Callable[..., list[str | None]]:
+    """Return a function of a source and a subset: all labels, in their order."""
+
+    def read(source: SourceConfig, subset: Subset = "train") -> list[str | None]:
+        return [label for part in source.fragments(subset) for label in source.labels(part)]
+
+    return read

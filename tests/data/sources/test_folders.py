@@ -10,19 +10,15 @@ import pytest
 
 from ocr_model.data import folders
 from ocr_model.data.fragments import Sample
-from ocr_model.data.source_config import SourceConfig, Subset
 from ocr_model.data.sources import FolderSource
 from ocr_model.errors import DatasetError
 
 SamplesOf = Callable[..., list[Sample]]
+LabelsOf = Callable[..., list[str | None]]
 
 
 def _folder(path: Path, **settings: object) -> FolderSource:
     return FolderSource.model_validate({"source": "folder", "path": str(path), **settings})
-
-
-def _labels(source: SourceConfig, subset: Subset = "train") -> list[str | None]:
-    return [label for part in source.fragments(subset) for label in source.labels(part)]
 
 
 def _write_csv(path: Path, header: list[str], rows: list[list[str]]) -> None:
@@ -40,6 +36,7 @@ def test_labels_are_found_in_every_layout(
     kind: str,
     has_images_folder: bool,
     samples_of: SamplesOf,
+    labels_of: LabelsOf,
 ) -> None:
     base = (tmp_path / place).parent
     images = base / "images" if has_images_folder else base
@@ -56,7 +53,7 @@ def test_labels_are_found_in_every_layout(
         rows = [list(pair) for pair in labels.items()]
         _write_csv(base / f"{Path(place).name}.csv", ["filename", "words"], rows)
     source = _folder(tmp_path)
-    assert _labels(source) == ["two, or zwo", "one"]
+    assert labels_of(source) == ["two, or zwo", "one"]
     assert samples_of(source) == [Sample(plain_picture(), text) for text in labels.values()]
     assert source.fragments("validation") == []
 
@@ -71,39 +68,41 @@ def test_a_list_beside_images_may_name_them_with_their_folder(
 
 
 @pytest.mark.parametrize("place", ["val/val.json", "val.json", "validation/validation.json"])
-def test_the_validation_part_of_a_folder_has_its_own_list(tmp_path: Path, place: str) -> None:
+def test_the_validation_part_of_a_folder_has_its_own_list(
+    tmp_path: Path, place: str, labels_of: LabelsOf
+) -> None:
     (tmp_path / place).parent.mkdir(exist_ok=True)
     (tmp_path / place).write_text(json.dumps({"1.png": "held out"}))
     (tmp_path / "train.json").write_text(json.dumps({"2.png": "trained"}))
-    assert _labels(_folder(tmp_path), "validation") == ["held out"]
-    assert _labels(_folder(tmp_path)) == ["trained"]
+    assert labels_of(_folder(tmp_path), "validation") == ["held out"]
+    assert labels_of(_folder(tmp_path)) == ["trained"]
 
 
-def test_a_null_label_is_missing(tmp_path: Path) -> None:
+def test_a_null_label_is_missing(tmp_path: Path, labels_of: LabelsOf) -> None:
     (tmp_path / "labels.json").write_text('[{"image": "1.png", "label": null}]')
-    assert _labels(_folder(tmp_path)) == [None]
+    assert labels_of(_folder(tmp_path)) == [None]
 
 
 def test_labels_are_taken_from_file_names_by_a_pattern(
-    tmp_path: Path, plain_picture: Callable[..., bytes]
+    tmp_path: Path, plain_picture: Callable[..., bytes], labels_of: LabelsOf
 ) -> None:
     (tmp_path / "deeper").mkdir()
     for name in ("12_slowly_33.PNG", "deeper/7_Run_1.png", "cover.png", "read_me_1.txt"):
         (tmp_path / name).write_bytes(plain_picture())
     source = _folder(tmp_path, stem_pattern=r"\d+_(?P<label>.+)_\d+")
-    assert _labels(source) == ["slowly", None, "Run"]
-    assert _labels(_folder(tmp_path)) == ["12_slowly_33", "cover", "7_Run_1"]
+    assert labels_of(source) == ["slowly", None, "Run"]
+    assert labels_of(_folder(tmp_path)) == ["12_slowly_33", "cover", "7_Run_1"]
 
 
 @pytest.mark.parametrize("train", ["train", "."])
 def test_images_of_the_validation_folder_are_not_trained_on(
-    tmp_path: Path, plain_picture: Callable[..., bytes], train: str
+    tmp_path: Path, plain_picture: Callable[..., bytes], train: str, labels_of: LabelsOf
 ) -> None:
     for folder, name in ((train, "a"), ("val", "b")):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / f"{name}.png").write_bytes(plain_picture())
-    assert _labels(_folder(tmp_path)) == ["a"]
-    assert _labels(_folder(tmp_path), "validation") == ["b"]
+    assert labels_of(_folder(tmp_path)) == ["a"]
+    assert labels_of(_folder(tmp_path), "validation") == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -114,21 +113,25 @@ def test_images_of_the_validation_folder_are_not_trained_on(
         ("file,label\n,a\n", "an entry has no text but ''"),
     ],
 )
-def test_a_ragged_list_is_an_error(tmp_path: Path, text: str, message: str) -> None:
+def test_a_ragged_list_is_an_error(
+    tmp_path: Path, text: str, message: str, labels_of: LabelsOf
+) -> None:
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(DatasetError, match=rf"labels\.csv: {message}"):
-        _labels(_folder(tmp_path))
+        labels_of(_folder(tmp_path))
 
 
-def test_a_quoted_label_may_have_commas_and_a_row_may_lack_its_label(tmp_path: Path) -> None:
+def test_a_quoted_label_may_have_commas_and_a_row_may_lack_its_label(
+    tmp_path: Path, labels_of: LabelsOf
+) -> None:
     (tmp_path / "labels.csv").write_text('file,label\n1.png,"a,b"\n2.png\n')
-    assert _labels(_folder(tmp_path)) == ["a,b", None]
+    assert labels_of(_folder(tmp_path)) == ["a,b", None]
 
 
-def test_a_list_as_label_is_an_error(tmp_path: Path) -> None:
+def test_a_list_as_label_is_an_error(tmp_path: Path, labels_of: LabelsOf) -> None:
     (tmp_path / "labels.json").write_text(json.dumps({"1.png": ["a"]}))
     with pytest.raises(DatasetError, match=r"labels\.json: an entry has no text but \['a'\]"):
-        _labels(_folder(tmp_path))
+        labels_of(_folder(tmp_path))
 
 
 def test_a_folder_without_images_says_so(tmp_path: Path) -> None:
@@ -196,10 +199,10 @@ def test_a_folder_that_cannot_be_listed_is_named(
         _folder(tmp_path).fragments("train")
 
 
-def test_many_files_are_read_in_runs_of_a_thousand(tmp_path: Path) -> None:
+def test_many_files_are_read_in_runs_of_a_thousand(tmp_path: Path, labels_of: LabelsOf) -> None:
     (tmp_path / "labels.json").write_text(json.dumps({f"{i}.png": str(i) for i in range(1002)}))
     source = _folder(tmp_path)
     assert [part.num_rows for part in source.fragments("train")] == [1000, 2]
-    assert _labels(source) == [str(i) for i in range(1002)]
+    assert labels_of(source) == [str(i) for i in range(1002)]
     last = source.read(source.fragments("train")[1], np.array([1]), epoch=0)
     assert [sample.label for sample in last] == ["1001"]

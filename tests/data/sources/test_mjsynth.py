@@ -4,27 +4,23 @@ from pathlib import Path
 import pytest
 
 from ocr_model.data.fragments import Sample
-from ocr_model.data.source_config import SourceConfig, Subset
 from ocr_model.data.sources import MJSynthSource
 from ocr_model.errors import ConfigError, DatasetError
 
 SamplesOf = Callable[..., list[Sample]]
-
-
-def _labels(source: SourceConfig, subset: Subset = "train") -> list[str | None]:
-    return [label for part in source.fragments(subset) for label in source.labels(part)]
+LabelsOf = Callable[..., list[str | None]]
 
 
 def test_a_mirror_of_mjsynth_is_split_by_file_names(
-    tmp_path: Path, write_words: Callable[..., Path], samples_of: SamplesOf
+    tmp_path: Path, write_words: Callable[..., Path], samples_of: SamplesOf, labels_of: LabelsOf
 ) -> None:
     write_words(tmp_path / "train-00000-of-00002.parquet", ["a"])
     write_words(tmp_path / "train-00001-of-00002.parquet", ["b"])
     write_words(tmp_path / "val-00000-of-00001.parquet", ["c"])
     write_words(tmp_path / "test-00000-of-00001.parquet", ["d"])
     source = MJSynthSource(source="mjsynth", path=str(tmp_path))
-    assert _labels(source) == ["a", "b"]
-    assert _labels(source, "validation") == ["c"]
+    assert labels_of(source) == ["a", "b"]
+    assert labels_of(source, "validation") == ["c"]
     assert [sample.label for sample in samples_of(source)] == ["a", "b"]
 
 

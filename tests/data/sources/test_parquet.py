@@ -10,20 +10,16 @@ from pydantic import ValidationError
 
 from ocr_model.data.fragments import Sample
 from ocr_model.data.parquet import filesystem_of
-from ocr_model.data.source_config import SourceConfig, Subset
 from ocr_model.data.sources import ParquetSource
 from ocr_model.errors import DatasetError
 from ocr_model.image import decode_image
 
 SamplesOf = Callable[..., list[Sample]]
+LabelsOf = Callable[..., list[str | None]]
 
 
 def _parquet(**settings: object) -> ParquetSource:
     return ParquetSource.model_validate({"source": "parquet", **settings})
-
-
-def _labels(source: SourceConfig, subset: Subset = "train") -> list[str | None]:
-    return [label for part in source.fragments(subset) for label in source.labels(part)]
 
 
 def _words(num_words: int) -> list[str]:
@@ -44,19 +40,19 @@ def test_parquet_in_the_hubs_schema_is_read_by_row_group(
 
 
 def test_parquet_with_binary_columns_of_other_names_is_read(
-    tmp_path: Path, plain_picture: Callable[..., bytes], samples_of: SamplesOf
+    tmp_path: Path, plain_picture: Callable[..., bytes], samples_of: SamplesOf, labels_of: LabelsOf
 ) -> None:
     path = tmp_path / "words.parquet"
     pq.write_table(pa.table({"jpg": [plain_picture("red"), None], "words": [17, None]}), path)
     source = _parquet(path=str(path), image_column="jpg", label_column="words")
-    assert _labels(source) == ["17", None]
+    assert labels_of(source) == ["17", None]
     readable, missing = samples_of(source)
     assert readable == Sample(plain_picture("red"), "17")
     assert missing == Sample(None, None, "missing_image")
 
 
 def test_several_paths_are_read_in_their_order_and_folders_by_name(
-    tmp_path: Path, write_words: Callable[..., Path]
+    tmp_path: Path, write_words: Callable[..., Path], labels_of: LabelsOf
 ) -> None:
     folder = tmp_path / "more" / "deeper"
     folder.mkdir(parents=True)
@@ -65,21 +61,23 @@ def test_several_paths_are_read_in_their_order_and_folders_by_name(
     (folder / "notes.txt").write_text("not data")
     single = write_words(tmp_path / "single.parquet", ["single"])
     source = _parquet(path=[str(single), str(tmp_path / "more")])
-    assert _labels(source) == ["single", "a", "b"]
+    assert labels_of(source) == ["single", "a", "b"]
 
 
-def test_a_file_uri_is_read_like_its_path(tmp_path: Path, write_words: Callable[..., Path]) -> None:
+def test_a_file_uri_is_read_like_its_path(
+    tmp_path: Path, write_words: Callable[..., Path], labels_of: LabelsOf
+) -> None:
     write_words(tmp_path / "words.parquet", ["one", "two"])
-    assert _labels(_parquet(path=tmp_path.as_uri())) == ["one", "two"]
+    assert labels_of(_parquet(path=tmp_path.as_uri())) == ["one", "two"]
 
 
 def test_the_validation_part_of_parquet_is_its_own_path(
-    tmp_path: Path, write_words: Callable[..., Path]
+    tmp_path: Path, write_words: Callable[..., Path], labels_of: LabelsOf
 ) -> None:
     train = str(write_words(tmp_path / "a.parquet", ["a"]))
     validation = str(write_words(tmp_path / "b.parquet", ["b"]))
     assert _parquet(path=train).fragments("validation") == []
-    assert _labels(_parquet(path=train, validation_path=validation), "validation") == ["b"]
+    assert labels_of(_parquet(path=train, validation_path=validation), "validation") == ["b"]
     with pytest.raises(ValidationError, match="exclude each other"):
         _parquet(path=train, validation_path=validation, validation_fraction=0.1)
 
@@ -94,11 +92,11 @@ def test_a_file_that_is_listed_twice_is_an_error(
 
 
 def test_a_missing_column_names_those_that_are_there(
-    tmp_path: Path, write_words: Callable[..., Path]
+    tmp_path: Path, write_words: Callable[..., Path], labels_of: LabelsOf
 ) -> None:
     source = _parquet(path=str(write_words(tmp_path / "a.parquet", ["a"])), label_column="text")
     with pytest.raises(DatasetError, match=r"no column 'text'; it has \['image', 'label'\]"):
-        _labels(source)
+        labels_of(source)
 
 
 @pytest.mark.parametrize(

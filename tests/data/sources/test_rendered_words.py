@@ -7,18 +7,16 @@ import numpy as np
 import pytest
 
 from ocr_model.data.fragments import Fragment, Sample
-from ocr_model.data.source_config import SourceConfig, Subset
 from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.errors import ConfigError, DatasetError
 
 SamplesOf = Callable[..., list[Sample]]
+LabelsOf = Callable[..., list[str | None]]
 
 
-def _labels(source: SourceConfig, subset: Subset = "train") -> list[str | None]:
-    return [label for part in source.fragments(subset) for label in source.labels(part)]
-
-
-def test_rendered_words_depend_on_seed_and_epoch_only(samples_of: SamplesOf) -> None:
+def test_rendered_words_depend_on_seed_and_epoch_only(
+    samples_of: SamplesOf, labels_of: LabelsOf
+) -> None:
     source = SyntheticSource(num_words=8)
     first, again = samples_of(source), samples_of(SyntheticSource(num_words=8))
     for one, other in zip(first, again, strict=True):
@@ -29,7 +27,7 @@ def test_rendered_words_depend_on_seed_and_epoch_only(samples_of: SamplesOf) -> 
     words = [sample.label for sample in first]
     assert [sample.label for sample in samples_of(source, epoch=1)] != words
     assert [sample.label for sample in samples_of(SyntheticSource(num_words=8, seed=1))] != words
-    assert _labels(source) == words
+    assert labels_of(source) == words
 
 
 def test_rendered_validation_words_are_the_same_in_every_epoch(samples_of: SamplesOf) -> None:
@@ -38,17 +36,19 @@ def test_rendered_validation_words_are_the_same_in_every_epoch(samples_of: Sampl
     assert [sample.label for sample in samples_of(source, "validation", epoch=5)] == first
 
 
-def test_rendered_validation_words_are_never_trained_on_in_whatever_case() -> None:
+def test_rendered_validation_words_are_never_trained_on_in_whatever_case(
+    labels_of: LabelsOf,
+) -> None:
     source = SyntheticSource(num_words=3000, num_validation_words=1500)
-    trained = {str(label).casefold() for label in _labels(source)}
-    held_out = {str(label).casefold() for label in _labels(source, "validation")}
+    trained = {str(label).casefold() for label in labels_of(source)}
+    held_out = {str(label).casefold() for label in labels_of(source, "validation")}
     assert len(trained) > 1000
     assert len(held_out) > 300
     assert all(len(text) < 3 and not text.isalpha() for text in trained & held_out)
 
 
-def test_rendered_words_have_all_cases_and_numbers() -> None:
-    labels = [str(label) for label in _labels(SyntheticSource(num_words=300))]
+def test_rendered_words_have_all_cases_and_numbers(labels_of: LabelsOf) -> None:
+    labels = [str(label) for label in labels_of(SyntheticSource(num_words=300))]
     assert any(label.islower() for label in labels)
     assert any(label.isupper() for label in labels)
     assert any(label.istitle() for label in labels)

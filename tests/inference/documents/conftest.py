@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 from PIL import Image, ImageDraw
 
+from ocr_model.inference.documents import DocumentConfig, PageImage, open_pages
+
 RED = (255, 0, 0)
 
 
@@ -34,3 +36,37 @@ def make_picture() -> Callable[..., Image.Image]:
 def encode() -> Callable[..., bytes]:
     """Return a function of a kind, a number of pages and their size: the file."""
     return encoded
+
+
+@pytest.fixture(scope="session")
+def only_page() -> Callable[..., PageImage]:
+    """Return a function of a document and settings: its page, a point of a PDF per pixel."""
+
+    def open_one(source: object, **settings: object) -> PageImage:
+        config = DocumentConfig(dpi=72.0, **settings)  # type: ignore[arg-type]  # of any type
+        (page,) = open_pages(source, config)  # type: ignore[arg-type]  # the same
+        return page
+
+    return open_one
+
+
+@pytest.fixture(scope="session")
+def number_of() -> Callable[[PageImage], int]:
+    """Return a function of a page: which it is, by its colour."""
+
+    def tell(page: PageImage) -> int:
+        assert page.pixels is not None, page.error
+        return round((255 - int(page.pixels[-5, -5, 2])) / 20)
+
+    return tell
+
+
+@pytest.fixture(scope="session")
+def reason_of() -> Callable[[PageImage], str]:
+    """Return a function of a page that has an error: its kind."""
+
+    def tell(page: PageImage) -> str:
+        assert page.pixels is None
+        return page.error.partition(": ")[0]
+
+    return tell

@@ -8,19 +8,10 @@ from pydantic import ValidationError
 from ocr_model.inference.documents import DocumentConfig, PageImage, open_pages
 
 Encode = Callable[..., bytes]
+OnlyPage = Callable[..., PageImage]
+NumberOf = Callable[[PageImage], int]
 
 KINDS = ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PDF"]
-
-
-def _number(page: PageImage) -> int:
-    """Return which page it is by its colour."""
-    assert page.pixels is not None, page.error
-    return round((255 - int(page.pixels[-5, -5, 2])) / 20)
-
-
-def _only(source: object, **settings: object) -> PageImage:
-    (page,) = open_pages(source, DocumentConfig(dpi=72.0, **settings))  # type: ignore[arg-type]  # of any type
-    return page
 
 
 @pytest.mark.parametrize(
@@ -35,11 +26,11 @@ def _only(source: object, **settings: object) -> PageImage:
 )
 @pytest.mark.parametrize("kind", ["TIFF", "PDF"])
 def test_chosen_pages_are_read_in_the_documents_order(
-    kind: str, pages: str, expected: list[int], encode: Encode
+    kind: str, pages: str, expected: list[int], encode: Encode, number_of: NumberOf
 ) -> None:
     found = list(open_pages(encode(kind, 5), DocumentConfig(pages=pages)))
     assert [page.number for page in found] == expected
-    assert [_number(page) for page in found] == expected
+    assert [number_of(page) for page in found] == expected
 
 
 @pytest.mark.parametrize("pages", ["0", "a", "3-2", "1,,2", "-3", "1 2", "1.5"])
@@ -49,15 +40,19 @@ def test_what_is_no_range_of_pages_is_refused(pages: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_document_without_a_chosen_page_says_so(kind: str, encode: Encode) -> None:
-    page = _only(encode(kind), pages="7")
+def test_a_document_without_a_chosen_page_says_so(
+    kind: str, encode: Encode, only_page: OnlyPage
+) -> None:
+    page = only_page(encode(kind), pages="7")
     assert page.error == "no_such_page: none of 1 is among pages='7'"
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "PDF"])
-def test_pages_beyond_the_most_are_one_error(kind: str, encode: Encode) -> None:
+def test_pages_beyond_the_most_are_one_error(
+    kind: str, encode: Encode, number_of: NumberOf
+) -> None:
     pages = list(open_pages(encode(kind, 5), DocumentConfig(max_pages=2)))
-    assert [_number(page) for page in pages[:2]] == [1, 2]
+    assert [number_of(page) for page in pages[:2]] == [1, 2]
     assert [page.number for page in pages] == [1, 2, 3]
     assert pages[2].error.startswith("too_many_pages: more than max_pages=2")
 

@@ -6,25 +6,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ocr_model.inference.documents import DocumentConfig, PageImage, open_pages
+from ocr_model.inference.documents import PageImage, open_pages
 
 Encode = Callable[..., bytes]
-
-
-def _number(page: PageImage) -> int:
-    """Return which page it is by its colour."""
-    assert page.pixels is not None, page.error
-    return round((255 - int(page.pixels[-5, -5, 2])) / 20)
-
-
-def _only(source: object, **settings: object) -> PageImage:
-    (page,) = open_pages(source, DocumentConfig(dpi=72.0, **settings))  # type: ignore[arg-type]  # of any type
-    return page
-
-
-def _reason(page: PageImage) -> str:
-    assert page.pixels is None
-    return page.error.partition(": ")[0]
+OnlyPage = Callable[..., PageImage]
+NumberOf = Callable[[PageImage], int]
+ReasonOf = Callable[[PageImage], str]
 
 
 @pytest.mark.parametrize(
@@ -39,25 +26,29 @@ def _reason(page: PageImage) -> str:
         (b"II*\0\x08\0\0\0", "undecodable"),
     ],
 )
-def test_what_is_no_document_says_why(data: bytes, reason: str, tmp_path: Path) -> None:
+def test_what_is_no_document_says_why(
+    data: bytes, reason: str, tmp_path: Path, only_page: OnlyPage, reason_of: ReasonOf
+) -> None:
     (tmp_path / "a.png").write_bytes(data)
-    assert _reason(_only(data)) == reason
-    assert _reason(_only(tmp_path / "a.png")) == reason
+    assert reason_of(only_page(data)) == reason
+    assert reason_of(only_page(tmp_path / "a.png")) == reason
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
-def test_a_file_cut_short_is_one_error(kind: str, encode: Encode) -> None:
+def test_a_file_cut_short_is_one_error(
+    kind: str, encode: Encode, only_page: OnlyPage, reason_of: ReasonOf
+) -> None:
     data = encode(kind, size=(300, 300))
-    assert _reason(_only(data[: len(data) * 2 // 3])) in ("truncated", "undecodable")
+    assert reason_of(only_page(data[: len(data) * 2 // 3])) in ("truncated", "undecodable")
 
 
-def test_files_that_are_not_there_or_none_are_errors(tmp_path: Path) -> None:
-    assert _only(tmp_path / "gone.png").error == "unreadable: no such file"
+def test_files_that_are_not_there_or_none_are_errors(tmp_path: Path, only_page: OnlyPage) -> None:
+    assert only_page(tmp_path / "gone.png").error == "unreadable: no such file"
     os.mkfifo(tmp_path / "pipe.png")
-    assert _only(tmp_path / "pipe.png").error == "unreadable: not a file"
+    assert only_page(tmp_path / "pipe.png").error == "unreadable: not a file"
 
 
-def test_a_bad_page_of_a_tiff_does_not_cost_the_others(encode: Encode) -> None:
+def test_a_bad_page_of_a_tiff_does_not_cost_the_others(encode: Encode, number_of: NumberOf) -> None:
     data = encode("TIFF", 3)
     with Image.open(io.BytesIO(data)) as image:
         image.seek(1)
@@ -67,12 +58,12 @@ def test_a_bad_page_of_a_tiff_does_not_cost_the_others(encode: Encode) -> None:
     pages = list(open_pages(broken))
     assert [page.number for page in pages] == [1, 2, 3]
     assert [bool(page.error) for page in pages] == [False, True, False]
-    assert (_number(pages[0]), _number(pages[2])) == (1, 3)
+    assert (number_of(pages[0]), number_of(pages[2])) == (1, 3)
 
 
-def test_a_bad_page_of_a_pdf_does_not_cost_the_others(encode: Encode) -> None:
+def test_a_bad_page_of_a_pdf_does_not_cost_the_others(encode: Encode, number_of: NumberOf) -> None:
     data = encode("PDF", 3)
     second = data.index(b"/Type /Page\n", data.index(b"/Type /Page\n") + 1)
     pages = list(open_pages(data[:second] + b"/Type /Nope\n" + data[second + 12 :]))
     assert [page.number for page in pages] == [1, 2, 3]
-    assert (_number(pages[0]), _number(pages[2])) == (1, 3)
+    assert (number_of(pages[0]), number_of(pages[2])) == (1, 3)

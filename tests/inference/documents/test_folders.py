@@ -8,14 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocr_model.inference.documents import DocumentConfig, PageImage, list_documents, open_pages
+from ocr_model.inference.documents import PageImage, list_documents, open_pages
 
 Encode = Callable[..., bytes]
-
-
-def _only(source: object, **settings: object) -> PageImage:
-    (page,) = open_pages(source, DocumentConfig(dpi=72.0, **settings))  # type: ignore[arg-type]  # of any type
-    return page
+OnlyPage = Callable[..., PageImage]
 
 
 def test_a_folder_gives_all_pages_in_natural_order(tmp_path: Path, encode: Encode) -> None:
@@ -54,8 +50,8 @@ def test_a_folder_that_cannot_be_listed_is_an_error_among_the_pages(
     assert errors["shut"].startswith("unreadable: ")
 
 
-def test_a_folder_without_documents_says_so(tmp_path: Path) -> None:
-    assert _only(tmp_path).error.startswith("empty: a folder without .jpg")
+def test_a_folder_without_documents_says_so(tmp_path: Path, only_page: OnlyPage) -> None:
+    assert only_page(tmp_path).error.startswith("empty: a folder without .jpg")
 
 
 @settings(max_examples=40, deadline=None)

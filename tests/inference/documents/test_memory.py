@@ -13,20 +13,12 @@ import pytest
 from ocr_model.inference.documents import DocumentConfig, PageImage, open_pages
 
 Encode = Callable[..., bytes]
+OnlyPage = Callable[..., PageImage]
+ReasonOf = Callable[[PageImage], str]
 
 KINDS = ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PDF"]
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-
-
-def _only(source: object, **settings: object) -> PageImage:
-    (page,) = open_pages(source, DocumentConfig(dpi=72.0, **settings))  # type: ignore[arg-type]  # of any type
-    return page
-
-
-def _reason(page: PageImage) -> str:
-    assert page.pixels is None
-    return page.error.partition(": ")[0]
 
 
 def _rss_mib() -> float:
@@ -69,25 +61,25 @@ def _huge_tiff(encode: Encode) -> bytes:
 @needs_linux
 @pytest.mark.parametrize("make", [_huge_png, _huge_tiff])
 def test_a_huge_picture_is_refused_without_being_decoded(
-    make: Callable[[Encode], bytes], tmp_path: Path, encode: Encode
+    make: Callable[[Encode], bytes], tmp_path: Path, encode: Encode, reason_of: ReasonOf
 ) -> None:
     data, path = make(encode), tmp_path / "huge"
     path.write_bytes(data)
     found: list[PageImage] = []
     peak = _peak_mib(lambda: found.extend([*open_pages(path), *open_pages(data)]))
-    assert [_reason(page) for page in found] == ["too_large"] * 2
+    assert [reason_of(page) for page in found] == ["too_large"] * 2
     assert peak < 10  # 400 million pixels would be 48 MiB at one bit
 
 
 def test_a_file_longer_than_any_picture_of_the_bound_is_not_read(
-    tmp_path: Path, encode: Encode
+    tmp_path: Path, encode: Encode, only_page: OnlyPage, reason_of: ReasonOf
 ) -> None:
     path = tmp_path / "long.png"
     with path.open("wb") as file:
         file.write(encode("PNG"))
         file.truncate(20 * 2**20)  # sparse
-    assert _reason(_only(path, max_pixels=100_000)) == "too_large"
-    assert _only(path).error == ""
+    assert reason_of(only_page(path, max_pixels=100_000)) == "too_large"
+    assert only_page(path).error == ""
 
 
 @needs_linux

@@ -13,24 +13,11 @@ from ocr_model.errors import ConfigError
 from ocr_model.inference.documents import DocumentConfig, PageImage, open_pages
 
 Encode = Callable[..., bytes]
+OnlyPage = Callable[..., PageImage]
+NumberOf = Callable[[PageImage], int]
+ReasonOf = Callable[[PageImage], str]
 
 RED = (255, 0, 0)
-
-
-def _number(page: PageImage) -> int:
-    """Return which page it is by its colour."""
-    assert page.pixels is not None, page.error
-    return round((255 - int(page.pixels[-5, -5, 2])) / 20)
-
-
-def _only(source: object, **settings: object) -> PageImage:
-    (page,) = open_pages(source, DocumentConfig(dpi=72.0, **settings))  # type: ignore[arg-type]  # of any type
-    return page
-
-
-def _reason(page: PageImage) -> str:
-    assert page.pixels is None
-    return page.error.partition(": ")[0]
 
 
 def _pdf(width: float, height: float, rotation: int = 0) -> bytes:
@@ -83,17 +70,19 @@ def test_a_pdf_page_of_absurd_size_is_rendered_within_the_bound(size: tuple[floa
     assert "dpi, not 300" in page.warnings[0]
 
 
-def test_a_huge_picture_on_a_pdf_page_is_refused_before_it_is_unpacked(encode: Encode) -> None:
+def test_a_huge_picture_on_a_pdf_page_is_refused_before_it_is_unpacked(
+    encode: Encode, only_page: OnlyPage, reason_of: ReasonOf
+) -> None:
     data = (
         encode("PDF")
         .replace(b"/Width 80", b"/Width 80000")
         .replace(b"/Height 40", b"/Height 40000")
     )
-    assert _reason(_only(data)) == "too_large"
+    assert reason_of(only_page(data)) == "too_large"
 
 
-def test_form_fields_that_are_filled_in_are_drawn() -> None:
-    plain, filled = _only(_form(b"")), _only(_form(b"/V (WWWW)"))
+def test_form_fields_that_are_filled_in_are_drawn(only_page: OnlyPage) -> None:
+    plain, filled = only_page(_form(b"")), only_page(_form(b"/V (WWWW)"))
     assert plain.pixels is not None
     assert filled.pixels is not None
     assert filled.pixels.min() < plain.pixels.min()
@@ -128,24 +117,29 @@ def _rc4(key: bytes, data: bytes) -> bytes:
     return bytes(out)
 
 
-def test_an_encrypted_pdf_is_read_with_its_password_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encrypted_pdf_is_read_with_its_password_only(
+    monkeypatch: pytest.MonkeyPatch, only_page: OnlyPage
+) -> None:
     data = _encrypted(b"secret")
-    assert _only(data).error == "encrypted: set documents.password_variable"
+    assert only_page(data).error == "encrypted: set documents.password_variable"
     monkeypatch.setenv("PDF_PASSWORD", "wrong")
-    assert _only(data, password_variable="PDF_PASSWORD").error == "encrypted: the password is wrong"
+    assert (
+        only_page(data, password_variable="PDF_PASSWORD").error
+        == "encrypted: the password is wrong"
+    )
     monkeypatch.setenv("PDF_PASSWORD", "secret")
-    assert _only(data, password_variable="PDF_PASSWORD").error == ""
+    assert only_page(data, password_variable="PDF_PASSWORD").error == ""
 
 
-def test_a_password_that_is_not_there_is_a_wrong_setting() -> None:
+def test_a_password_that_is_not_there_is_a_wrong_setting(only_page: OnlyPage) -> None:
     with pytest.raises(ConfigError, match="no environment variable 'NOT_THERE'"):
-        _only(_encrypted(b"secret"), password_variable="NOT_THERE")
+        only_page(_encrypted(b"secret"), password_variable="NOT_THERE")
 
 
-def test_threads_read_pdfs_at_once(encode: Encode) -> None:
+def test_threads_read_pdfs_at_once(encode: Encode, number_of: NumberOf) -> None:
     data = encode("PDF", 4)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: [_number(p) for p in open_pages(data)], range(24)))
+        found = list(pool.map(lambda _: [number_of(p) for p in open_pages(data)], range(24)))
     assert found == [[1, 2, 3, 4]] * 24
 
 
