@@ -73,13 +73,22 @@ def tiny_model(tiny_config: Callable[..., TrainConfig]) -> ResNetTransformerConf
     return model
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_environment() -> Iterator[None]:
+    """Keep Ray from making a second one, of 7 GB, for its workers, as it does under `uv run`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+        # What has been imported has read it before.
+        patch.setattr("ray._private.ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV", False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """One Ray on this machine for all tests that need one."""
     environment = {
         "RAY_AUTH_MODE": "disabled",  # no token in anybody's home folder
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
         "RAY_worker_niceness": "0",
         "RAY_metrics_report_interval_ms": "500",  # ten seconds by default, which tests would wait

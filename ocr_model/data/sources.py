@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ocr_model.data import folders, hub_datasets, parquet
+from ocr_model.data import folders, parquet
 from ocr_model.data.fragments import Fragment, Rows, Sample
 from ocr_model.data.page_words import PageWordsSource
 from ocr_model.data.source_config import (
@@ -106,6 +106,8 @@ class HuggingFaceSource(SourceConfig):
 
     def fragments(self, subset: Subset) -> list[Fragment]:
         """List runs of rows of the split."""
+        from ocr_model.data import hub_datasets  # noqa: PLC0415  # takes seconds
+
         split = self.train_split if subset == "train" else self.validation_split
         if split is None:
             return []
@@ -114,12 +116,16 @@ class HuggingFaceSource(SourceConfig):
 
     def labels(self, fragment: Fragment) -> Sequence[str | None]:
         """Read the label column only."""
+        from ocr_model.data import hub_datasets  # noqa: PLC0415  # takes seconds
+
         return hub_datasets.read_labels(
             self.path, self.subset, split_of(fragment), self.label_column, run_rows(fragment)
         )
 
     def read(self, fragment: Fragment, rows: Rows, *, epoch: int) -> list[Sample]:
         """Read encoded images; `datasets` keeps them memory-mapped on this node."""
+        from ocr_model.data import hub_datasets  # noqa: PLC0415  # takes seconds
+
         return hub_datasets.read_rows(
             self.path,
             self.subset,

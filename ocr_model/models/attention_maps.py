@@ -12,7 +12,6 @@ from ocr_model.decoding.options import GREEDY, DecodeOptions
 from ocr_model.decoding.readings import Prediction, to_predictions
 from ocr_model.image import ImageGeometry, Pixels, fit_image
 from ocr_model.models.interface import RecognizerModel
-from ocr_model.visualize.attention import draw_attention, draw_frames
 
 Heatmaps = Float[np.ndarray, "chars height width"]
 """One per character of the text, over the pixels of the original image."""
@@ -53,6 +52,11 @@ class AttentionMaps:
 
     def picture(self) -> bytes:
         """Draw it, as PNG: image, mean, sum and a map per character; of CTC its frames."""
+        from ocr_model.visualize.attention import (  # noqa: PLC0415  # slow, and readers draw none
+            draw_attention,
+            draw_frames,
+        )
+
         if self.weights is not None:
             return draw_attention(self.image, self.prediction.text, self.per_char())
         assert self.frames is not None

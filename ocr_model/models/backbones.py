@@ -1,28 +1,27 @@
-"""torchvision's ResNets, with the strides that text needs."""
+"""ResNets, with the strides that text needs."""
 
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Literal, assert_never
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torchvision.models import ResNet, get_model_weights
-from torchvision.models.resnet import BasicBlock, Bottleneck
+from torch.nn.functional import relu
 
 from ocr_model.errors import ConfigError
+from ocr_model.models.padding import keep_content, may_write
+from ocr_model.models.residual_blocks import BasicBlock, Bottleneck, Stride, column_stride
 
 ResNetName = Literal["resnet10", "resnet18", "resnet34", "resnet50"]
-Stride = tuple[int, int]
 
 _LAYOUTS: dict[ResNetName, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
-    "resnet10": (BasicBlock, [1, 1, 1, 1]),  # not torchvision's: for small machines
+    "resnet10": (BasicBlock, [1, 1, 1, 1]),  # nobody's: for small machines
     "resnet18": (BasicBlock, [2, 2, 2, 2]),
     "resnet34": (BasicBlock, [3, 4, 6, 3]),
     "resnet50": (Bottleneck, [3, 4, 6, 3]),
 }
-
-
+_LAYERS = ("layer1", "layer2", "layer3", "layer4")
 _STEM_CHANNELS = 64
 _FEWEST_CHANNELS = 16
 
@@ -48,10 +47,11 @@ def require_enough_channels(width: float) -> None:
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes of a number
 
 
-class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
+class ResNetBackbone(nn.Module):
     """A ResNet without its classifier, cut after any layer, with strides of choice.
 
-    Strides change no weight, so ImageNet's fit whatever the strides.
+    Its parameters are named as torchvision's. Strides change no weight, so ImageNet's fit whatever
+    the strides.
     """
 
     def __init__(
@@ -77,23 +77,26 @@ class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
         Raises:
             ConfigError: The layers would be too narrow, or the weights do not fit.
         """
+        super().__init__()
         require_enough_channels(width)
-        self._width = width  # read by _make_layer, which super().__init__ calls
-        block, layout = _LAYOUTS[name]
-        super().__init__(block, layout)
-        self.fc = nn.Identity()  # DDP must not see unused weights
-        self.num_channels = int(_STEM_CHANNELS * 2 ** (num_layers - 1) * width) * block.expansion
+        block, num_blocks = _LAYOUTS[name]
+        self.conv1 = nn.Conv2d(3, _STEM_CHANNELS, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(_STEM_CHANNELS)
+        self.maxpool = nn.MaxPool2d(3, strides.get("maxpool", (2, 2)), 1)
+        self._strides: list[Stride] = [(2, 2), strides.get("maxpool", (2, 2))]
+        self._layers = _LAYERS[:num_layers]
+        assert strides.keys() <= {"maxpool", *self._layers[1:]}, strides
+        self.num_channels = _STEM_CHANNELS
+        for number, layer in enumerate(self._layers):
+            stride = strides.get(layer, (2, 2)) if number else (1, 1)
+            planes = int(_STEM_CHANNELS * 2**number * width)
+            setattr(self, layer, self._layer(block, planes, num_blocks[number], stride))
+            self._strides.append(stride)
+        self.apply(_initialize)
         if weights is not None:
             if width != 1.0 or name == "resnet10":
                 raise ConfigError(f"no pretrained weights exist for {name} of width {width}")
-            self._load_all(name, weights)
-        self._layers = ["layer1", "layer2", "layer3", "layer4"][:num_layers]
-        for unused in ["layer1", "layer2", "layer3", "layer4"][num_layers:]:
-            setattr(self, unused, nn.Identity())
-        for where, stride in strides.items():
-            self._set_stride(where, stride)
-        self._strides = [(2, 2), strides.get("maxpool", (2, 2))]
-        self._strides += [strides.get(layer, (2, 2)) for layer in self._layers[1:]]
+            self._load(name, weights)
 
     def forward(
         self,
@@ -106,13 +109,13 @@ class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
         convolution looks further than its own column: an image then gives the same features
         however much it is padded. Behind its end the map holds anything.
         """
-        features: Tensor = self.relu(self.bn1(self.conv1(keep_content(images, is_content))))
+        features = relu(self.bn1(self.conv1(keep_content(images, is_content))), inplace=True)
         features = self._pool(keep_content(features, is_content, 2))
-        stride = 2 * _horizontal(self.maxpool)
+        stride = 2 * column_stride(self.maxpool)
         for layer in self._layers:
             for block in getattr(self, layer):
-                features = _through(block, features, is_content, stride)
-                stride *= _horizontal(_strided(block))
+                features = block(features, is_content, stride)
+                stride *= column_stride(block.strided)
         return features
 
     def _pool(
@@ -125,7 +128,7 @@ class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
         """
         pooled: Tensor
         is_plain = self.maxpool.stride != (2, 1) or features.shape[2] % 2
-        if is_plain or not _only_reads(features):
+        if is_plain or not may_write(features):
             pooled = self.maxpool(features)
             return pooled
         # Behind a ReLU nothing is negative (but some NaN, which are lost), and there bits compare
@@ -145,110 +148,45 @@ class ResNetBackbone(ResNet):  # type: ignore[misc]  # torchvision has no types
             height, width = -(-height // vertical), -(-width // horizontal)
         return height, width
 
-    def _make_layer(
+    def _layer(
         self,
-        block: type[nn.Module],
+        block: type[BasicBlock] | type[Bottleneck],
         planes: int,
-        blocks: int,
-        stride: int = 1,
-        dilate: bool = False,
+        num_blocks: int,
+        stride: Stride,
     ) -> nn.Sequential:
-        channels = int(planes * self._width)
-        layer: nn.Sequential = super()._make_layer(block, channels, blocks, stride, dilate)
-        return layer
+        blocks = nn.Sequential()
+        for number in range(num_blocks):
+            blocks.append(block(self.num_channels, planes, (1, 1) if number else stride))
+            self.num_channels = planes * block.expansion
+        return blocks
 
-    def _load_all(self, name: ResNetName, weights: str) -> None:
+    def _load(self, name: ResNetName, weights: str) -> None:
+        """Take the weights of the layers that are kept; the others must be those of `name` too."""
+        state = _state_dict(name, weights)
+        whole = self if len(self._layers) == len(_LAYERS) else ResNetBackbone(name, strides={})
         try:
-            self.load_state_dict(_state_dict(name, weights))
+            whole.load_state_dict(state)
         except RuntimeError as error:  # torch lists every tensor that does not fit
             listed = " ".join(str(error).split())[:300]
             raise ConfigError(f"weights {weights} are not those of {name}: {listed}") from error
-
-    def _set_stride(self, where: str, stride: Stride) -> None:
-        if where == "maxpool":
-            self.maxpool.stride = stride
-            return
-        first = getattr(self, where)[0]
-        _strided(first).stride = stride
-        if first.downsample is not None:
-            first.downsample[0].stride = stride
+        self.load_state_dict({key: state[key] for key in self.state_dict()})
 
 
-def _only_reads(features: Tensor) -> bool:
-    """Say whether there may be writes in place: on a CPU, where nothing is learned or exported."""
-    is_learned = torch.is_grad_enabled() or torch.compiler.is_exporting()
-    return features.device.type == "cpu" and not is_learned
+def _initialize(module: nn.Module) -> None:
+    """Begin as He et al. 2015 (arXiv:1502.01852, 2.2), by what goes out of a layer."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 def _raise_to(these: Tensor, others: Tensor) -> None:
     torch.maximum(these, others, out=these)
 
 
-def content_mask(
-    images: UInt8[Tensor, "batch _height width 3"], content_width: Int[Tensor, " batch"]
-) -> Bool[Tensor, "batch width"]:
-    """Return which pixel columns hold picture, not padding."""
-    return torch.arange(images.shape[2], device=images.device) < content_width[:, None]
-
-
-def keep_content(
-    features: Float[Tensor, "batch channels _height _width"],
-    is_content: Bool[Tensor, "batch pixels"] | None,
-    stride: int = 1,
-) -> Float[Tensor, "batch channels _height _width"]:
-    """Set to 0 what lies behind the end of each image; `stride` is pixels per column.
-
-    On a CPU, where nothing is learned, in place: the argument is spent.
-    """
-    if is_content is None:
-        return features
-    is_kept = is_content[:, ::stride]
-    if not _only_reads(features):
-        # A product keeps the layout in memory, and is one pass; masked_fill took twice the time of
-        # all convolutions.
-        return features * is_kept[:, None, None].to(features.dtype)
-    shortest = int(is_kept.sum(1).min())  # up to here there is no padding in any
-    features[..., shortest:] *= is_kept[:, None, None, shortest:].to(features.dtype)
-    return features
-
-
-def _through(
-    block: BasicBlock | Bottleneck,
-    features: Float[Tensor, "batch channels _height _width"],
-    is_content: Bool[Tensor, "batch pixels"] | None,
-    stride: int,
-) -> Float[Tensor, "batch more_channels _lower _narrower"]:
-    """Run a block as torchvision does, with nothing in the padding that its convolutions see.
-
-    What the shortcut has in the padding does not matter, so it may be emptied with the features.
-    """
-    stride_after = stride * _horizontal(_strided(block))
-    shortcut: Tensor = features if block.downsample is None else block.downsample(features)
-    if isinstance(block, Bottleneck):
-        inner = keep_content(block.relu(block.bn1(block.conv1(features))), is_content, stride)
-        inner = block.bn3(block.conv3(block.relu(block.bn2(block.conv2(inner)))))
-    else:
-        inner = block.relu(block.bn1(block.conv1(keep_content(features, is_content, stride))))
-        inner = block.bn2(block.conv2(keep_content(inner, is_content, stride_after)))
-    total: Tensor = block.relu(inner + shortcut)
-    return total
-
-
-def _strided(block: BasicBlock | Bottleneck) -> nn.Conv2d:
-    convolution = block.conv2 if isinstance(block, Bottleneck) else block.conv1
-    assert isinstance(convolution, nn.Conv2d)
-    return convolution
-
-
-def _horizontal(layer: nn.Conv2d | nn.MaxPool2d) -> int:
-    stride = layer.stride
-    return int(stride[1] if isinstance(stride, tuple) else stride)
-
-
 def horizontal_stride(strides: dict[str, Stride], num_layers: int) -> int:
     """Return the pixels per column of the feature map."""
     product = 2 * strides.get("maxpool", (2, 2))[1]
-    for layer in ["layer2", "layer3", "layer4"][: num_layers - 1]:
+    for layer in _LAYERS[1:num_layers]:
         product *= strides.get(layer, (2, 2))[1]
     return product
 
@@ -275,6 +213,8 @@ def _state_dict(name: ResNetName, weights: str) -> dict[str, Tensor]:
         except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
             raise ConfigError(f"cannot read pretrained weights {weights}: {error}") from error
     else:
+        from torchvision.models import get_model_weights  # noqa: PLC0415  # see residual_blocks.py
+
         try:
             state = get_model_weights(name).DEFAULT.get_state_dict(progress=False, check_hash=True)
         except OSError as error:

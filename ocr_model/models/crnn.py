@@ -13,13 +13,7 @@ from ocr_model.decoding.readings import Readings
 from ocr_model.decoding.search import read_columns
 from ocr_model.errors import ConfigError
 from ocr_model.image import ImageGeometry
-from ocr_model.models.backbones import (
-    ResNetBackbone,
-    Stride,
-    content_mask,
-    horizontal_stride,
-    keep_content,
-)
+from ocr_model.models.backbones import ResNetBackbone, horizontal_stride
 from ocr_model.models.interface import (
     Features,
     Images,
@@ -29,6 +23,8 @@ from ocr_model.models.interface import (
     RecognizerModel,
     Targets,
 )
+from ocr_model.models.padding import content_mask, keep_content
+from ocr_model.models.residual_blocks import Stride
 
 
 class CRNNConfig(NamedModelConfig):

@@ -25,7 +25,6 @@ from ocr_model.models.attention import TransformerDecoder, sinusoidal_positions_
 from ocr_model.models.backbones import (
     ResNetBackbone,
     ResNetName,
-    content_mask,
     horizontal_stride,
     require_enough_channels,
     text_strides,
@@ -39,6 +38,7 @@ from ocr_model.models.interface import (
     RecognizerModel,
     Targets,
 )
+from ocr_model.models.padding import content_mask
 from ocr_model.models.writing import CachedWriter
 
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from ocr_model.bundle import load_bundle
 from ocr_model.charset import Charset
 from ocr_model.data.index import DatasetIndex
 from ocr_model.errors import ConfigError
 from ocr_model.models.interface import RecognizerModel
+from ocr_model.models.residual_blocks import ResidualBlock
 
 
 def adopt_charset(index: DatasetIndex, start_from: str | None) -> DatasetIndex:
@@ -61,10 +61,10 @@ def _silent_blocks(model: RecognizerModel, known: dict[str, Tensor]) -> dict[str
     """Return the weights of blocks that `known` has nothing of, such that they change nothing."""
     silent: dict[str, Tensor] = {}
     for path, block in model.named_modules():
-        if not isinstance(block, BasicBlock | Bottleneck) or _has(known, path):
+        if not isinstance(block, ResidualBlock) or _has(known, path):
             continue
         own = block.state_dict()
-        last = "bn3.weight" if isinstance(block, Bottleneck) else "bn2.weight"
+        last = f"{block.last_norm}.weight"
         own[last] = torch.zeros_like(own[last])
         silent |= {f"{path}.{name}": tensor for name, tensor in own.items()}
     return silent

@@ -49,12 +49,15 @@ ended (`reason`, `metrics`). A module's function, which workers import."""
 
 @dataclass(frozen=True)
 class WorkerJob:
-    """What each training worker does."""
+    """What each training worker does; kept in Ray's object store until one takes it.
+
+    Ray Train's controller unpickles what it is given outright, and would import, before it starts
+    any worker, all that `train` needs.
+    """
 
     train: TrainFunction
     config: dict[str, Any]
     payload: object
-    """Kept in Ray's object store until a worker takes it."""
 
 
 def run_workers(
@@ -73,9 +76,7 @@ def run_workers(
     folder.write("config.yaml", config.to_yaml().encode())
     events = Queue(actor_options={"num_cpus": 0})
     setup = {
-        "train": job.train,
-        "config": job.config,
-        "payload": ray.put(job.payload),
+        "job": ray.put(job),
         "events": events,
         "attempt": uuid.uuid4().hex,
         "name": config.run.name,
@@ -211,10 +212,9 @@ def _train_worker(setup: dict[str, Any]) -> dict[str, Any]:
     worker = Worker(context.get_world_rank(), context.get_world_size(), get_device())
     # Ray sets OMP_NUM_THREADS to the logical CPUs of the worker; on a CPU use the real ones.
     torch.set_num_threads(max(1, _num_cores() // context.get_local_world_size()))
-    train: TrainFunction = setup["train"]
     try:
-        payload = ray.get(setup["payload"])
-        return train(setup["config"], payload, folder, worker, _sender(setup["events"]))
+        job: WorkerJob = ray.get(setup["job"])
+        return job.train(job.config, job.payload, folder, worker, _sender(setup["events"]))
     except OCRError as error:
         kind = next(base for base in type(error).__mro__ if base.__module__ == errors.__name__)
         fault = {"error": kind.__name__, "message": str(unwrapped(error))}

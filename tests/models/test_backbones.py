@@ -11,11 +11,11 @@ from ocr_model.models import build_model
 from ocr_model.models.backbones import (
     ResNetBackbone,
     ResNetName,
-    Stride,
     horizontal_stride,
     text_strides,
 )
 from ocr_model.models.crnn import CRNNConfig
+from ocr_model.models.residual_blocks import Stride
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig
 
 

@@ -4,9 +4,10 @@ from torch import nn
 
 from ocr_model.image import ImageGeometry
 from ocr_model.models import ModelConfig, build_model
-from ocr_model.models.backbones import ResNetBackbone, keep_content, text_strides
+from ocr_model.models.backbones import ResNetBackbone, text_strides
 from ocr_model.models.crnn import CRNNConfig
 from ocr_model.models.folding import cast_convolutions, folded
+from ocr_model.models.padding import keep_content
 from ocr_model.models.resnet_transformer import ResNetTransformerConfig
 
 

@@ -38,12 +38,7 @@ cluster.shutdown()
 @pytest.fixture(scope="module")
 def job_server() -> Iterator[str]:
     """Address of the job server of a Ray in a process of its own: that of other tests has none."""
-    environment = {
-        **os.environ,
-        "RAY_AUTH_MODE": "disabled",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    }
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
     command = [sys.executable, "-c", RAY_WITH_JOBS]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as started:
