@@ -29,7 +29,7 @@ def build(args: dict[str, Any]) -> serve.Application:
     )
     words_handle = words.bind(config.words, config.limits.max_word_pixels)
     pages = _deployment(PageService, "pages", config, config.pages).bind(
-        config.pages, config.limits, words_handle
+        config.pages, config.limits, words_handle, config.words.calls_under_way // 2
     )
     return _deployment(serve.ingress()(Ingress), "ingress", config, config.ingress).bind(
         config.limits,

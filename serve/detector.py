@@ -27,8 +27,9 @@ from ocr_model.inference.reader_config import PageReaderConfig, ReadingConfig
 from .batcher import Batcher
 from .config import PagesConfig
 from .limits import LimitsConfig
-from .messages import Fault, PageOptions, PagesAnswer, WordJob, WordOptions
+from .messages import Fault, PageOptions, PagesAnswer, WordJob, WordOptions, WordsAnswer
 from .metrics import PageMetrics
+from .parts import SECONDS_APART, divided, joined
 
 _WARM_UP_SIDE = 256
 _KNOWN_SECONDS = 5.0  # a model that has just come is not found by its name for so long
@@ -39,14 +40,19 @@ class PageService:
     """Reads documents; a plain class, which Ray Serve runs as a deployment."""
 
     def __init__(
-        self, config: PagesConfig, limits: LimitsConfig, words: DeploymentHandle[Any]
+        self,
+        config: PagesConfig,
+        limits: LimitsConfig,
+        words: DeploymentHandle[Any],
+        word_replicas: int,
     ) -> None:
-        """Load the detector and warm it up.
+        """Load the detector and warm it up; `words` has so many replicas.
 
         Raises:
             BundleError: Its weights are missing, incomplete or altered.
         """
-        self._config, self._limits, self._words = config, limits, words
+        self._config, self._limits = config, limits
+        self._words, self._word_replicas = words, word_replicas
         self._infos: dict[str, BundleInfo] = {}
         self._default_model, self._known_until = "", 0.0
         chosen = PageReaderConfig(
@@ -104,7 +110,9 @@ class PageService:
         if info is None:
             known = ", ".join(self._infos)
             return Fault("unknown_model", f"there is no model {name!r}; there are {known}")
-        words = RemoteRecognizer(self._words, info, self._words_of(options), stop)
+        words = RemoteRecognizer(
+            self._words, self._word_replicas, info, self._words_of(options), stop
+        )
         try:
             config = self._reading(options)
             reader = PageReader(_StoppingDetector(self._detector, stop), words, config)
@@ -167,18 +175,23 @@ class _StoppingDetector(TextDetector):
 
 
 class RemoteRecognizer:
-    """The recogniser's deployment, as `PageReader` takes one; all crops go in one call."""
+    """The recogniser's deployment, as `PageReader` takes one; many crops go to all replicas.
+
+    Also where others are under way: a replica puts what waits there in one batch, whosever it is.
+    """
 
     def __init__(
         self,
         words: DeploymentHandle[Any],
+        num_replicas: int,
         info: BundleInfo,
         options: WordOptions,
         stop: threading.Event,
     ) -> None:
         """Read with `options`, until `stop` is set; `info` is of the model that they name."""
         self.info = info
-        self._words, self._options, self._stop = words, options, stop
+        self._words, self._num_replicas = words, num_replicas
+        self._options, self._stop = options, stop
 
     def read(self, images: Sequence[Crop], options: ReadOptions) -> list[Prediction]:
         """Read crops, as the request asks, in orientations and as often as a page reader asks.
@@ -194,9 +207,8 @@ class RemoteRecognizer:
             orientations=options.orientations,
             second_look_below=options.second_look_below,
         )
-        job = WordJob(images, words)
         try:
-            (answer,) = self._words.read.remote([job]).result()
+            answer = self._read_parts(divided(WordJob(images, words), self._num_replicas))
         except RayActorError as error:
             raise RefusedError(_RECOGNIZER_GONE) from error
         except BackPressureError as error:
@@ -207,6 +219,14 @@ class RemoteRecognizer:
             Prediction(r.text, r.confidence, r.char_confidences, r.rotation, r.error)
             for r in answer
         ]
+
+    def _read_parts(self, parts: list[WordJob]) -> WordsAnswer:
+        calls: list[Any] = []  # Ray's answers to come
+        for part in parts:
+            if calls:
+                time.sleep(SECONDS_APART)
+            calls.append(self._words.read.remote([part]))
+        return joined([answer for call in calls for answer in call.result()])
 
     def read_all(self, images: Iterable[Crop], options: ReadOptions) -> Iterator[Prediction]:
         """Read crops as `read` does."""

@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from contextvars import Context
-from itertools import zip_longest
 from typing import Any
 
 from ray.exceptions import RayActorError
@@ -19,15 +18,14 @@ from .messages import (
     WordOptions,
     WordsAnswer,
 )
+from .parts import FEWEST_WORDS, SECONDS_APART, divided, joined
 from .protocol import AttentionAnswer, ModelsAnswer
 
 _MOST_CALL_BYTES = 3_000_000  # a call over gRPC may have 4 MiB
 _MOST_CALL_WORDS = 64  # of several callers: those of the first do not wait for those of the last
 _MOST_CROWDED_WORDS = 128  # one thread reads 585 words/s of so many together, 509 of 64
-# Ray's router chooses for calls that begin at once before it counts any: they meet in one replica.
-_SECONDS_APART = 0.003
-# No call takes two parts of a request: each has so many words or more, and a replica's share.
-_FEWEST_PART_WORDS = _MOST_CALL_WORDS // 2 + 1
+# No call takes two parts of a request: each has more than half of what one may have.
+assert 2 * FEWEST_WORDS > _MOST_CALL_WORDS
 
 _Waiting = tuple[WordJob, "asyncio.Future[WordsAnswer]"]
 
@@ -59,7 +57,7 @@ class Words:
                 answers: list[WordsAnswer] = await asyncio.gather(*(f for _, f in parts))
         except TimeoutError:
             return _timeout(self._max_seconds)
-        return _joined(answers)
+        return joined(answers)
 
     async def attend(self, image: bytes, options: WordOptions) -> AttentionAnswer | Fault:
         """Read a word with attention."""
@@ -76,12 +74,9 @@ class Words:
 
     def _parts(self, job: WordJob) -> list[WordJob]:
         """Divide a request among replicas that are free for it, as far as anybody can tell here."""
-        num_words, num_free = len(job.images), self._max_calls - len(self._calls)
-        num_parts = min(self._max_calls // 2, num_free, num_words // _FEWEST_PART_WORDS)
-        if num_parts < 2 or self._num_waiting_words():
+        if self._num_waiting_words():
             return [job]
-        # In turns: neighbours are often alike, and a part of hard words alone takes twice as long.
-        return [WordJob(job.images[number::num_parts], job.options) for number in range(num_parts)]
+        return divided(job, min(self._max_calls // 2, self._max_calls - len(self._calls)))
 
     def _start_calls(self) -> None:
         delay_seconds = 0.0
@@ -89,7 +84,7 @@ class Words:
             # Ray cancels what was called in the context of a request whose caller is gone, and a
             # call is of several callers.
             call = asyncio.create_task(self._call(jobs, delay_seconds), context=Context())
-            delay_seconds += _SECONDS_APART
+            delay_seconds += SECONDS_APART
             self._calls.add(call)
             call.add_done_callback(self._end_call)
 
@@ -98,7 +93,7 @@ class Words:
         num_calls = len(self._calls)
         if num_calls < max(1, self._max_calls // 2):
             return True
-        return num_calls < self._max_calls and self._num_waiting_words() >= _FEWEST_PART_WORDS
+        return num_calls < self._max_calls and self._num_waiting_words() >= FEWEST_WORDS
 
     def _end_call(self, call: "asyncio.Task[None]") -> None:
         self._calls.discard(call)
@@ -150,16 +145,6 @@ def _answer_all(jobs: list[_Waiting], answers: list[WordsAnswer] | Fault) -> Non
     for number, (_, future) in enumerate(jobs):
         if not future.done():
             future.set_result(answers if isinstance(answers, Fault) else answers[number])
-
-
-def _joined(answers: list[WordsAnswer]) -> WordsAnswer:
-    """Put the parts of a request together, in turns; one that failed is the answer to all of it."""
-    parts = []
-    for answer in answers:
-        if isinstance(answer, Fault):
-            return answer
-        parts.append(answer)
-    return [word for words in zip_longest(*parts) for word in words if word is not None]
 
 
 class Pages:
