@@ -3,8 +3,12 @@
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -22,6 +26,7 @@ from ocr_model.errors import OCRError
 from ocr_model.inference.documents import DocumentConfig, PageImage, open_pages
 from ocr_model.inference.options import ReadOptions
 from ocr_model.inference.page_reader import PageReader
+from ocr_model.inference.pages import Page
 from ocr_model.inference.reader_config import PageReaderConfig, ReadingConfig
 
 from .batcher import Batcher
@@ -33,6 +38,7 @@ from .parts import SECONDS_APART, divided, joined
 
 _WARM_UP_SIDE = 256
 _KNOWN_SECONDS = 5.0  # a model that has just come is not found by its name for so long
+_PAGES_AT_A_TIME = 3  # of a document: one is drawn, one searched, and of one the words are read
 _RECOGNIZER_GONE = Fault("unavailable", "a recogniser has ended; send it again")
 
 
@@ -116,7 +122,7 @@ class PageService:
         try:
             config = self._reading(options)
             reader = PageReader(_StoppingDetector(self._detector, stop), words, config)
-            pages = list(reader.read_images(_opened(document, config.documents, stop)))
+            pages = list(_read_pages(reader, _opened(document, config.documents, stop), stop))
         except RefusedError as error:
             return error.fault
         except ValidationError as error:
@@ -239,6 +245,27 @@ class RefusedError(OCRError):
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.detail)
         self.fault = fault
+
+
+def _read_pages(
+    reader: PageReader, images: Iterable[PageImage], stop: threading.Event
+) -> Iterator[Page]:
+    """Read pages in their order, some at a time; `stop` is set where one cannot be read."""
+    remaining = iter(images)
+    with ThreadPoolExecutor(_PAGES_AT_A_TIME) as pool:
+
+        def start(image: PageImage) -> Future[list[Page]]:
+            # Ray finds there which request a call is of.
+            return pool.submit(copy_context().run, lambda: list(reader.read_images([image])))
+
+        try:
+            under_way = deque(map(start, islice(remaining, _PAGES_AT_A_TIME)))
+            while under_way:
+                yield from under_way.popleft().result()
+                under_way.extend(map(start, islice(remaining, 1)))
+        except BaseException:
+            stop.set()
+            raise
 
 
 def _opened(document: bytes, config: DocumentConfig, stop: threading.Event) -> Iterator[PageImage]:

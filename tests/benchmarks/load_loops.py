@@ -1,11 +1,19 @@
-"""Loads of HTTP requests, each from a process of its own: they must not cost what they measure."""
+"""Loads of HTTP requests, each from a process of its own: they must not cost what they measure.
+
+Closed loops are those of `wrk` (Debian's package of that name). It sends nothing by chance, so open
+loops are here.
+"""
 
 import asyncio
+import json
 import multiprocessing
 import random
+import shutil
+import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
@@ -13,19 +21,37 @@ import httpx2
 _MOST_CONNECTIONS = 512
 _MOST_SECONDS = 120.0  # of a request
 _NO_ANSWER = 0  # in place of a status
-_Loop = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
+_IN_TURN = Path(__file__).with_name("requests_in_turn.lua")
 
 
-def closed_loop(
-    address: str, requests: list[bytes], clients: int, seconds: float
-) -> dict[str, Any]:
+def require_wrk() -> None:
+    """Stop before anything is measured where there is no `wrk`.
+
+    Raises:
+        SystemExit: It is not installed.
+    """
+    if not shutil.which("wrk"):
+        raise SystemExit("wrk, which sends the requests, is not installed: apt install wrk")
+
+
+def closed_loop(address: str, requests: list[bytes], clients: int, seconds: int) -> dict[str, Any]:
     """Let clients send requests in turn, each its next one when it has its answer.
 
+    What is under way at the end does not count: let `seconds` be many times what a request takes.
+
     Returns:
-        Accepted requests `per_second`, their `p50_ms` and `p99_ms`, and how often each of the
-        `statuses` came.
+        Accepted requests `per_second`, the `p50_ms` and `p99_ms` of all, and how often each of the
+        `statuses` came; 0 is that of what broke or took two minutes.
     """
-    return _in_a_process(_close, address, requests, clients, seconds)
+    with TemporaryDirectory() as folder:
+        for number, request in enumerate(requests):
+            (Path(folder) / str(number)).write_bytes(request)
+        load = ["--threads=1", f"--connections={clients}", f"--duration={seconds}s"]
+        load += [f"--timeout={_MOST_SECONDS:.0f}s", f"--script={_IN_TURN}", address]
+        command = ["wrk", *load, "--", folder, str(len(requests))]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return {"per_second": result["statuses"].get("200", 0) / result.pop("seconds"), **result}
 
 
 def open_loop(
@@ -37,22 +63,13 @@ def open_loop(
     `p99_ms_of_429` of those that were refused, and how many were `not_sent`, as 512 were under way.
     What broke or took two minutes has the status 0.
     """
-    return _in_a_process(_open, address, requests, per_second, seconds)
-
-
-def _in_a_process(
-    loop: _Loop, address: str, requests: list[bytes], load: float, seconds: float
-) -> dict[str, Any]:
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        result: dict[str, Any] = pool.apply(_run, (loop, address, requests, load, seconds))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        result: dict[str, Any] = pool.apply(_run, (address, requests, per_second, seconds))
         return result
 
 
-def _run(
-    loop: _Loop, address: str, requests: list[bytes], load: float, seconds: float
-) -> dict[str, Any]:
-    return asyncio.run(loop(httpx2.URL(address), requests, load, seconds))
+def _run(address: str, requests: list[bytes], per_second: float, seconds: float) -> dict[str, Any]:
+    return asyncio.run(_open(httpx2.URL(address), requests, per_second, seconds))
 
 
 class _Connection:
@@ -70,27 +87,6 @@ class _Connection:
         length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
         await self.reader.readexactly(int(length))
         return int(head[9:12])
-
-
-async def _close(
-    url: httpx2.URL, requests: list[bytes], clients: int, seconds: float
-) -> dict[str, Any]:
-    outcomes: list[tuple[int, float]] = []
-    deadline = time.monotonic() + seconds
-
-    async def client(number: int) -> None:
-        connection = await _Connection.open(url)
-        turn = number
-        while time.monotonic() < deadline:
-            began = time.monotonic()
-            status = await connection.ask(requests[turn % len(requests)])
-            outcomes.append((status, time.monotonic() - began))
-            turn += clients
-        connection.writer.close()
-
-    began = time.monotonic()
-    await asyncio.gather(*(client(number) for number in range(clients)))
-    return _summary(outcomes, time.monotonic() - began)
 
 
 async def _open(

@@ -13,6 +13,7 @@ batch can be larger than; `of_service_time` is a p99 by the median answer to a l
 """
 
 import asyncio
+import io
 import json
 import os
 import shutil
@@ -32,7 +33,8 @@ import pyarrow.parquet as pq
 import ray
 import uvicorn
 from fastapi import FastAPI, Request
-from load_loops import closed_loop, open_loop
+from load_loops import closed_loop, open_loop, require_wrk
+from PIL import Image
 from pydantic import PositiveFloat, PositiveInt
 from ray import serve
 
@@ -60,10 +62,12 @@ class LoadConfig(Config):
     """Each sends its next request when it has its answer."""
     arrivals: tuple[PositiveFloat, ...] = (0.7, 2.0)
     """Requests that come by chance, as shares of the most that were answered."""
-    seconds: PositiveFloat = 10.0
-    """Of each measurement."""
+    seconds: PositiveInt = 20
+    """Of each measurement: many times what a request takes."""
     words_per_request: PositiveInt = 1
     """Of `recognize`."""
+    pages_per_request: PositiveInt = 1
+    """Of `ocr`: a document of so many."""
     words: str | None = None
     """Parquet file with a column `image`, of words or of pages; null: rendered ones."""
     max_requests: PositiveInt = 128
@@ -76,8 +80,19 @@ class LoadConfig(Config):
     others: tuple[Literal["tesseract", "rapidocr"], ...] = ("tesseract",)
     """What is measured beside it."""
 
+    @property
+    def num_files(self) -> int:
+        """Return how many files a request has: words, or one document."""
+        return self.words_per_request if self.verb == "recognize" else 1
+
+    @property
+    def num_pages(self) -> int:
+        """Return how many pages a file has; a word counts as one."""
+        return self.pages_per_request if self.verb == "ocr" else 1
+
 
 def main(config: LoadConfig) -> None:
+    require_wrk()
     if "tesseract" in config.others and not shutil.which("tesseract"):
         raise SystemExit("others has tesseract, which is not installed")
     pictures = pictures_of(config)
@@ -87,14 +102,14 @@ def main(config: LoadConfig) -> None:
     ideal = max(alone.values())
     with service(config) as (address, metrics_address):
         requests = requests_of(config, pictures, address)
-        closed_loop(address, requests[:4], 1, 2.0)  # the first ones are slow
+        closed_loop(address, requests[:4], 1, 2)  # the first ones are slow
         results = {}
         for clients in config.clients:
             before = _counters(metrics_address)
             result = closed_loop(address, requests, clients, config.seconds)
             time.sleep(2.5 * _REPORT_SECONDS)
             result |= _batch_means(before, _counters(metrics_address))
-            per_second = result["per_second"] * config.words_per_request
+            per_second = result["per_second"] * config.num_files * config.num_pages
             result["share"] = per_second / ideal
             result["share_of_calls"] = per_second / alone[clients]
             results[clients] = result
@@ -121,10 +136,28 @@ def _tell(what: str, clients: int, result: dict[str, Any]) -> None:
 
 
 def pictures_of(config: LoadConfig) -> list[bytes]:
-    if config.words is not None:
-        column = pq.read_table(config.words, columns=["image"])["image"].slice(0, 512).to_pylist()
-        return [image if isinstance(image, bytes) else image["bytes"] for image in column]
-    if config.verb == "ocr":
+    """Return words, or documents of as many pages as asked for."""
+    pictures = _given(config.words) if config.words else _drawn(config.verb)
+    if config.num_pages == 1:
+        return pictures
+    starts = range(0, len(pictures) - config.num_pages + 1, config.num_pages)
+    return [_document(pictures[start : start + config.num_pages]) for start in starts]
+
+
+def _given(parquet: str) -> list[bytes]:
+    column = pq.read_table(parquet, columns=["image"])["image"].slice(0, 512).to_pylist()
+    return [image if isinstance(image, bytes) else image["bytes"] for image in column]
+
+
+def _document(pages: list[bytes]) -> bytes:
+    first, *others = (Image.open(io.BytesIO(page)).convert("RGB") for page in pages)
+    document = io.BytesIO()
+    first.save(document, "TIFF", save_all=True, append_images=others, compression="tiff_lzw")
+    return document.getvalue()
+
+
+def _drawn(verb: str) -> list[bytes]:
+    if verb == "ocr":
         return [_page(number) for number in range(8)]
     renderer = WordRenderer(RendererConfig())
     words = [f"word{number}" for number in range(256)]
@@ -155,7 +188,7 @@ def _in_one_process(config: LoadConfig, pictures: list[bytes]) -> dict[int, floa
             return reader.recognizer.read(some, batch_size=config.batch_words)
         return list(reader.read_all(some))
 
-    sizes = {n: min(n * config.words_per_request, len(pictures)) for n in config.clients}
+    sizes = {n: min(n * config.num_files, len(pictures)) for n in config.clients}
     rates = {}
     for clients, size in {0: len(pictures), **sizes}.items():
         calls = [pictures[start : start + size] for start in range(0, len(pictures), size)]
@@ -164,7 +197,7 @@ def _in_one_process(config: LoadConfig, pictures: list[bytes]) -> dict[int, floa
         while time.monotonic() - began < config.seconds:
             for call in calls:
                 read(call)
-                num_read += len(call)
+                num_read += len(call) * config.num_pages
         rates[clients] = num_read / (time.monotonic() - began)
     return rates
 
@@ -232,11 +265,11 @@ def requests_of(
     config: LoadConfig, pictures: list[bytes], address: str, *, is_raw: bool = False
 ) -> list[bytes]:
     """Encode requests beforehand: the load must not cost what it measures."""
-    url, num = f"{address}/v1/{config.verb}", config.words_per_request
+    url, num = f"{address}/v1/{config.verb}", config.num_files
     built = []
     for start in range(0, len(pictures), num):
         some = (pictures * 2)[start : start + num]
-        if num == 1 or is_raw or config.verb == "ocr":
+        if num == 1 or is_raw:
             request = httpx2.Request("POST", url, content=some[0])
         else:
             files = [("file", (str(number), data)) for number, data in enumerate(some)]

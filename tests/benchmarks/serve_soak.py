@@ -13,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
-from load_loops import closed_loop
+from load_loops import closed_loop, require_wrk
 from pydantic import PositiveFloat, PositiveInt
 from serve_load import LoadConfig, pictures_of, requests_of, service
 
 from ocr_model.config import Config
 from ocr_model.entry_points import parse_command_line
 
-_ROUND = 55.0  # seconds of load between two looks at the memory
+_ROUND = 55  # seconds of load between two looks at the memory
 
 
 class SoakConfig(Config):
@@ -38,6 +38,7 @@ class SoakConfig(Config):
 
 def main(config: SoakConfig) -> None:
     """Load the service and watch it."""
+    require_wrk()
     of_words = config.service.replace(
         verb="recognize", words=None, words_per_request=config.words_per_request
     )

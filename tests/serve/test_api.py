@@ -112,6 +112,19 @@ def test_a_pdf_is_read_page_by_page(
     assert (page["width"], page["height"]) == (expected.width, expected.height)
 
 
+def test_pages_that_are_read_at_the_same_time_come_in_order(
+    client: httpx2.Client, page_picture: Picture, reader: PageReader
+) -> None:
+    lines = [["Paris", "HOTEL", "Room 1805"], ["Berlin"], ["London"]]
+    first, *others = (Image.open(io.BytesIO(page_picture(*each))) for each in lines)
+    document = io.BytesIO()
+    first.save(document, "TIFF", save_all=True, append_images=others)
+    pages = client.post("/v1/ocr", content=document.getvalue()).json()["pages"]
+    assert [page["number"] for page in pages] == [1, 2, 3]
+    expected = reader.read_document(document.getvalue())
+    assert [page["text"] for page in pages] == [page.text for page in expected]
+
+
 def test_many_files_are_answered_line_by_line_as_they_are_done(
     client: httpx2.Client, page_picture: Picture
 ) -> None:
