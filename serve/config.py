@@ -96,6 +96,9 @@ class PagesConfig(ReplicasConfig):
     batch_pixels: PositiveInt = 1_000_000
     """Of pages that are searched together. More is no faster on a CPU, and words are read later;
     for a GPU set some 8,000,000."""
+    threads_alone: PositiveInt = 4
+    """Of the search of a page that no other is read beside in this replica; at most as many as
+    there are CPUs. Others have OMP_NUM_THREADS."""
     detector: DetectorConfig = CompactReaderConfig()
     device: str | None = None
     precision: Precision = "auto"

@@ -14,17 +14,13 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 from ray.exceptions import RayActorError
-from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from ocr_model.bundle import BundleInfo
 from ocr_model.config import explain
-from ocr_model.decoding.readings import Prediction
 from ocr_model.detection.maps import AnyPixels, TextDetector, TextMaps
-from ocr_model.detection.rectify import Crop
 from ocr_model.errors import OCRError
 from ocr_model.inference.documents import DocumentConfig, PageImage, open_pages
-from ocr_model.inference.options import ReadOptions
 from ocr_model.inference.page_reader import PageReader
 from ocr_model.inference.pages import Page
 from ocr_model.inference.reader_config import PageReaderConfig, ReadingConfig
@@ -32,14 +28,14 @@ from ocr_model.inference.reader_config import PageReaderConfig, ReadingConfig
 from .batcher import Batcher
 from .config import PagesConfig
 from .limits import LimitsConfig
-from .messages import Fault, PageOptions, PagesAnswer, WordJob, WordOptions, WordsAnswer
+from .messages import Fault, PageOptions, PagesAnswer, WordOptions
 from .metrics import PageMetrics
-from .parts import SECONDS_APART, divided, joined
+from .remote_words import RECOGNIZER_GONE, RefusedError, RemoteRecognizer, go_on
+from .threads import ThreadsAlone, use_threads
 
 _WARM_UP_SIDE = 256
 _KNOWN_SECONDS = 5.0  # a model that has just come is not found by its name for so long
 _PAGES_AT_A_TIME = 3  # of a document: one is drawn, one searched, and of one the words are read
-_RECOGNIZER_GONE = Fault("unavailable", "a recogniser has ended; send it again")
 
 
 class PageService:
@@ -64,7 +60,8 @@ class PageService:
         chosen = PageReaderConfig(
             detector=config.detector, device=config.device, precision=config.precision
         )
-        self._detector = BatchedDetector(chosen.load_detector(), config.batch_pixels)
+        self._threads = ThreadsAlone(config.threads_alone)
+        self._detector = BatchedDetector(chosen.load_detector(), config.batch_pixels, self._threads)
         self._metrics = PageMetrics()
         self._find_nothing()
 
@@ -77,7 +74,7 @@ class PageService:
             await self._learn_models()
             return await self._read_apart(document, options)
         except RayActorError:
-            return _RECOGNIZER_GONE
+            return RECOGNIZER_GONE
 
     async def is_ready(self) -> bool:
         """Return that this replica answers and knows the models."""
@@ -122,7 +119,8 @@ class PageService:
         try:
             config = self._reading(options)
             reader = PageReader(_StoppingDetector(self._detector, stop), words, config)
-            pages = list(_read_pages(reader, _opened(document, config.documents, stop), stop))
+            images = _opened(document, config.documents, stop)
+            pages = list(_read_pages(reader, images, stop, self._threads))
         except RefusedError as error:
             return error.fault
         except ValidationError as error:
@@ -155,17 +153,20 @@ class PageService:
 class BatchedDetector(TextDetector):
     """A detector whose batches have the pages of several threads."""
 
-    def __init__(self, detector: TextDetector, batch_pixels: int) -> None:
+    def __init__(self, detector: TextDetector, batch_pixels: int, threads: ThreadsAlone) -> None:
         """Take a detector over; `batch_pixels` are those of the pages, unscaled."""
-        self.boxes, self._detector, self._batch_pixels = detector.boxes, detector, batch_pixels
+        self.boxes, self._detector = detector.boxes, detector
+        self._batch_pixels, self._threads = batch_pixels, threads
         self._batcher = Batcher[AnyPixels, TextMaps](self._compute, 1.0)
 
     def find(self, images: Sequence[AnyPixels]) -> list[TextMaps]:
         """Wait for a batch."""
         cost = sum(image.shape[0] * image.shape[1] for image in images) / self._batch_pixels
-        return self._batcher.submit(images, cost=cost).result()
+        return self._batcher.submit(images, cost=cost, key=self._threads.number).result()
 
     def _compute(self, key: Hashable, images: list[AnyPixels]) -> list[TextMaps]:
+        assert isinstance(key, int)
+        use_threads(key)
         return self._detector.find(images)
 
 
@@ -176,93 +177,31 @@ class _StoppingDetector(TextDetector):
         self.boxes, self._detector, self._stop = detector.boxes, detector, stop
 
     def find(self, images: Sequence[AnyPixels]) -> list[TextMaps]:
-        _go_on(self._stop)
+        go_on(self._stop)
         return self._detector.find(images)
 
 
-class RemoteRecognizer:
-    """The recogniser's deployment, as `PageReader` takes one; many crops go to all replicas.
-
-    Also where others are under way: a replica puts what waits there in one batch, whosever it is.
-    """
-
-    def __init__(
-        self,
-        words: DeploymentHandle[Any],
-        num_replicas: int,
-        info: BundleInfo,
-        options: WordOptions,
-        stop: threading.Event,
-    ) -> None:
-        """Read with `options`, until `stop` is set; `info` is of the model that they name."""
-        self.info = info
-        self._words, self._num_replicas = words, num_replicas
-        self._options, self._stop = options, stop
-
-    def read(self, images: Sequence[Crop], options: ReadOptions) -> list[Prediction]:
-        """Read crops, as the request asks, in orientations and as often as a page reader asks.
-
-        Raises:
-            RefusedError: They cannot be read so, or not now.
-        """
-        _go_on(self._stop)
-        if not images:
-            return []
-        words = replace(
-            self._options,
-            orientations=options.orientations,
-            second_look_below=options.second_look_below,
-        )
-        try:
-            answer = self._read_parts(divided(WordJob(images, words), self._num_replicas))
-        except RayActorError as error:
-            raise RefusedError(_RECOGNIZER_GONE) from error
-        except BackPressureError as error:
-            raise RefusedError(Fault("overloaded", "too many requests wait")) from error
-        if isinstance(answer, Fault):
-            raise RefusedError(answer)
-        return [
-            Prediction(r.text, r.confidence, r.char_confidences, r.rotation, r.error)
-            for r in answer
-        ]
-
-    def _read_parts(self, parts: list[WordJob]) -> WordsAnswer:
-        calls: list[Any] = []  # Ray's answers to come
-        for part in parts:
-            if calls:
-                time.sleep(SECONDS_APART)
-            calls.append(self._words.read.remote([part]))
-        return joined([answer for call in calls for answer in call.result()])
-
-    def read_all(self, images: Iterable[Crop], options: ReadOptions) -> Iterator[Prediction]:
-        """Read crops as `read` does."""
-        yield from self.read(list(images), options)
-
-
-class RefusedError(OCRError):
-    """The recogniser's deployment gave no readings."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.detail)
-        self.fault = fault
-
-
 def _read_pages(
-    reader: PageReader, images: Iterable[PageImage], stop: threading.Event
+    reader: PageReader, images: Iterable[PageImage], stop: threading.Event, threads: ThreadsAlone
 ) -> Iterator[Page]:
     """Read pages in their order, some at a time; `stop` is set where one cannot be read."""
     remaining = iter(images)
+
+    def read(image: PageImage) -> list[Page]:
+        with threads.joined():
+            return list(reader.read_images([image]))
+
     with ThreadPoolExecutor(_PAGES_AT_A_TIME) as pool:
 
         def start(image: PageImage) -> Future[list[Page]]:
             # Ray finds there which request a call is of.
-            return pool.submit(copy_context().run, lambda: list(reader.read_images([image])))
+            return pool.submit(copy_context().run, read, image)
 
         try:
-            under_way = deque(map(start, islice(remaining, _PAGES_AT_A_TIME)))
-            while under_way:
-                yield from under_way.popleft().result()
-                under_way.extend(map(start, islice(remaining, 1)))
+            ahead = deque(map(start, islice(remaining, _PAGES_AT_A_TIME)))
+            while ahead:
+                yield from ahead.popleft().result()
+                ahead.extend(map(start, islice(remaining, 1)))
         except BaseException:
             stop.set()
             raise
@@ -270,10 +209,5 @@ def _read_pages(
 
 def _opened(document: bytes, config: DocumentConfig, stop: threading.Event) -> Iterator[PageImage]:
     for page in open_pages(document, config):
-        _go_on(stop)
+        go_on(stop)
         yield page
-
-
-def _go_on(stop: threading.Event) -> None:
-    if stop.is_set():
-        raise RefusedError(Fault("unavailable", "the caller is gone"))

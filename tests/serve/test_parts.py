@@ -6,9 +6,9 @@ import pytest
 from ray.exceptions import ActorDiedError
 
 from ocr_model.inference.options import ReadOptions
-from serve.detector import RefusedError, RemoteRecognizer
 from serve.messages import REPLICA_GONE, Reading, WordJob, WordOptions, WordsAnswer
 from serve.parts import divided, joined
+from serve.remote_words import RefusedError, RemoteRecognizer
 
 
 def _readings(job: WordJob) -> WordsAnswer:
