@@ -3,10 +3,11 @@
     uv run --with rapidocr-onnxruntime tests/benchmarks/serve_load.py --set words_per_request=8 \
         others='[tesseract, rapidocr]'
 
-Needs `wrk`, as `apt install wrk`. Starts the application on a free port, and prints a line of JSON for each measurement: the reader in
-one process with ideal batches; the service with each number of clients, of which each waits for its
-answer; the service with requests that come by chance, at shares of the most that it answered; then
-each of `others` behind a minimal FastAPI app. `share` is the service's words by the reader's,
+Needs `wrk` (`apt install wrk`). Starts the application on a free port, and prints a line of JSON for
+each measurement: the reader in one process with ideal batches; the service with each number of
+clients, of which each waits for its answer; the service with requests that come by chance, at
+shares of the most that it answered; then each of `others` behind a minimal FastAPI app.
+`share` is the service's words by the reader's,
 `share_of_calls` by the reader's in calls of as many as so many clients have under way, which no
 batch can be larger than; `of_service_time` is a p99 by the median answer to a lone client,
 `of_median` by that at the same load.
