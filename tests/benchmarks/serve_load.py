@@ -3,8 +3,8 @@
     uv run --with rapidocr-onnxruntime tests/benchmarks/serve_load.py --set words_per_request=8 \
         others='[tesseract, rapidocr]'
 
-Needs `wrk` (`apt install wrk`). Starts the application on a free port, and prints a line of JSON for
-each measurement: the reader in one process with ideal batches; the service with each number of
+Needs `wrk` (`apt install wrk`). Starts the application on a free port, and prints a line of JSON
+for each measurement: the reader in one process with ideal batches; the service with each number of
 clients, of which each waits for its answer; the service with requests that come by chance, at
 shares of the most that it answered; then each of `others` behind a minimal FastAPI app.
 `share` is the service's words by the reader's,
