@@ -33,7 +33,9 @@ def ports(free_port: Callable[[], int], tmp_path: Path) -> Iterator[tuple[int, i
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(direct_port + 1),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
     }
-    command = [Path(sys.executable).with_name("serve"), "run", copy]
+    # What a shell runs in the background ignores Ctrl-C, and so would its children.
+    heeding = ["env", "--default-signal=INT"]
+    command = [*heeding, Path(sys.executable).with_name("serve"), "run", copy]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             command, cwd=_ROOT, env=os.environ | environment, stdout=log, stderr=log
