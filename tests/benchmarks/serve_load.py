@@ -6,24 +6,19 @@
 Needs `wrk` (`apt install wrk`). Starts the application on a free port, and prints a line of JSON
 for each measurement: the reader in one process with ideal batches; the service with each number of
 clients, of which each waits for its answer; the service with requests that come by chance, at
-shares of the most that it answered; then each of `others` behind a minimal FastAPI app.
-`share` is the service's words by the reader's,
-`share_of_calls` by the reader's in calls of as many as so many clients have under way, which no
-batch can be larger than; `of_service_time` is a p99 by the median answer to a lone client,
-`of_median` by that at the same load.
+shares of the most that it answered; then each of `others` behind a minimal FastAPI app. `share` is
+the service's words by the reader's, `share_of_calls` by the reader's in calls of as many as so many
+clients have under way, which no batch can be larger than; `of_service_time` is a p99 by the median
+answer to a lone client, `of_median` by that at the same load.
 """
 
-import asyncio
 import io
 import json
 import os
 import shutil
-import socket
-import subprocess
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -32,9 +27,8 @@ import httpx2
 import numpy as np
 import pyarrow.parquet as pq
 import ray
-import uvicorn
-from fastapi import FastAPI, Request
 from load_loops import closed_loop, open_loop, require_wrk
+from load_rivals import RIVALS, behind_fastapi, free_port
 from PIL import Image
 from pydantic import PositiveFloat, PositiveInt
 from ray import serve
@@ -123,9 +117,8 @@ def main(config: LoadConfig) -> None:
             if "p99_ms" in result and 1 in results:
                 result["of_service_time"] = result["p99_ms"] / results[1]["p50_ms"]
             _tell(f"service at {share:g} of its most", 0, result)
-    makers = {"tesseract": _tesseract, "rapidocr": _rapidocr}
     for other in config.others:
-        with _behind_fastapi(makers[other](config.verb)) as address:
+        with behind_fastapi(RIVALS[other](config.verb)) as address:
             requests = requests_of(config, pictures, address, is_raw=True)
             for clients in config.clients:
                 _tell(other, clients, closed_loop(address, requests, clients, config.seconds))
@@ -212,7 +205,7 @@ def service(config: LoadConfig) -> Iterator[tuple[str, str]]:
         RAY_metrics_report_interval_ms=str(int(1000 * _REPORT_SECONDS)),
         OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"),  # as Ray does; two would wait
     )
-    port, direct_port = _free_port(), _free_port()
+    port, direct_port = free_port(), free_port()
     if config.is_direct:
         os.environ.update(
             RAY_SERVE_ENABLE_DIRECT_INGRESS="1",
@@ -238,12 +231,6 @@ def service(config: LoadConfig) -> Iterator[tuple[str, str]]:
     yield f"http://127.0.0.1:{port}", f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}"
     serve.shutdown()
     ray.shutdown()
-
-
-def _free_port() -> int:
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return int(opened.getsockname()[1])
 
 
 def _counters(address: str) -> Counter[str]:
@@ -279,48 +266,6 @@ def requests_of(
         path = request.url.raw_path
         built.append(b"POST " + path + b" HTTP/1.1\r\n" + head + b"\r\n" + request.read())
     return built
-
-
-def _tesseract(verb: str) -> Callable[[bytes], str]:
-    command = ["tesseract", "stdin", "stdout", "--psm", "8" if verb == "recognize" else "3"]
-
-    def read(picture: bytes) -> str:
-        done = subprocess.run(command, input=picture, capture_output=True, check=False)
-        return done.stdout.decode()
-
-    return read
-
-
-def _rapidocr(verb: str) -> Callable[[bytes], str]:
-    from rapidocr_onnxruntime import RapidOCR  # noqa: PLC0415  # only where it is installed
-
-    engine = RapidOCR()
-
-    def read(picture: bytes) -> str:
-        found, _ = engine(picture, use_det=verb == "ocr", use_cls=verb == "ocr")
-        return " ".join(each[-2] for each in found or [])
-
-    return read
-
-
-@contextmanager
-def _behind_fastapi(read: Callable[[bytes], str]) -> Iterator[str]:
-    app = FastAPI()
-
-    @app.post("/{path:path}")
-    async def answer(request: Request, path: str) -> dict[str, str]:
-        del path
-        return {"text": await asyncio.to_thread(read, await request.body())}
-
-    port = _free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
 
 
 if __name__ == "__main__":
