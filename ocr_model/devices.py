@@ -1,6 +1,7 @@
 """Where networks compute, and in which precision."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, assert_never, get_args
@@ -30,6 +31,13 @@ _SLOW = (
 def best_device() -> str:
     """Return the GPU where there is one."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def num_cores() -> int:
+    """Return the CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def usable_device(wanted: str | torch.device) -> torch.device:

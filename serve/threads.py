@@ -1,11 +1,12 @@
 """How many threads a batch computes with: more where it has the machine for itself."""
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+from ocr_model.devices import num_cores
 
 
 class ThreadsAlone:
@@ -17,7 +18,7 @@ class ThreadsAlone:
     def __init__(self, most: int) -> None:
         """Give up to so many, of the CPUs that there are."""
         self._usual = torch.get_num_threads()
-        self._alone = max(self._usual, min(most, _num_cpus()))
+        self._alone = max(self._usual, min(most, num_cores()))
         self._lock, self._num_within = threading.Lock(), 0
 
     @contextmanager
@@ -41,9 +42,3 @@ def use_threads(number: int) -> None:
     """Let what this thread of Python computes next have so many."""
     if torch.get_num_threads() != number:
         torch.set_num_threads(number)
-
-
-def _num_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -4,7 +4,6 @@ What the workers train is said by recognizer_trainer.py and detector_trainer.py.
 """
 
 import json
-import os
 import queue
 import signal
 import threading
@@ -32,6 +31,7 @@ from ocr_model.data.ingest import (
     ValidationBatch,
     unwrapped,
 )
+from ocr_model.devices import num_cores
 from ocr_model.errors import ClusterError, OCRError
 from ocr_model.training.config import LaunchSettings, ScalingConfig
 from ocr_model.training.loop import Report
@@ -211,7 +211,7 @@ def _train_worker(setup: dict[str, Any]) -> dict[str, Any]:
     context = ray.train.get_context()
     worker = Worker(context.get_world_rank(), context.get_world_size(), get_device())
     # Ray sets OMP_NUM_THREADS to the logical CPUs of the worker; on a CPU use the real ones.
-    torch.set_num_threads(max(1, _num_cores() // context.get_local_world_size()))
+    torch.set_num_threads(max(1, num_cores() // context.get_local_world_size()))
     try:
         job: WorkerJob = ray.get(setup["job"])
         return job.train(job.config, job.payload, folder, worker, _sender(setup["events"]))
@@ -231,7 +231,7 @@ def through_ray(
 ) -> Iterator[RayData[TrainBatch, ValidationBatch]]:
     """Load a rank's data by Ray Data tasks, which leave training its cores."""
     trains_on_cpu = worker.device.type == "cpu"
-    share = _num_cores() / ray.train.get_context().get_local_world_size()
+    share = num_cores() / ray.train.get_context().get_local_world_size()
     data = RayData(
         local, epochs=epochs, cpus=share if trains_on_cpu else None, is_polite=trains_on_cpu
     )
@@ -239,10 +239,6 @@ def through_ray(
         yield data
     finally:
         data.close()
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _sender(events: Queue) -> Report:
