@@ -59,7 +59,7 @@ class PageOptions:
 
 @dataclass(frozen=True, slots=True)
 class WordJob:
-    """Words of one request, or a part of them, which stay together."""
+    """Words of one request, or some of them."""
 
     images: Sequence[bytes | Pixels]
     """Encoded, or cut out of a page."""

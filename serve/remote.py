@@ -1,7 +1,6 @@
 """The ingress's view of the other deployments: few calls, and errors as data."""
 
 import asyncio
-from collections import deque
 from contextvars import Context
 from typing import Any
 
@@ -18,24 +17,22 @@ from .messages import (
     WordOptions,
     WordsAnswer,
 )
-from .parts import FEWEST_WORDS, SECONDS_APART, divided, joined
+from .parts import FEWEST_WORDS, SECONDS_APART
 from .protocol import AttentionAnswer, ModelsAnswer
+from .waiting import Share, WaitingWords
 
 _MOST_CALL_BYTES = 3_000_000  # a call over gRPC may have 4 MiB
-_MOST_CALL_WORDS = 64  # of several callers: those of the first do not wait for those of the last
-_MOST_CROWDED_WORDS = 128  # one thread reads 585 words/s of so many together, 509 of 64
-# No call takes two parts of a request: each has more than half of what one may have.
-assert 2 * FEWEST_WORDS > _MOST_CALL_WORDS
-
-_Waiting = tuple[WordJob, "asyncio.Future[WordsAnswer]"]
+_CALL_WORDS = 64  # of several callers: those of the first do not wait for those of the last
+_CROWDED_CALL_WORDS = 128  # one thread reads 585 words/s of so many together, 509 of 64
+_FEWEST_AHEAD = 33  # words of a call that waits in a replica behind another
 
 
 class Words:
     """The recogniser's deployment.
 
     A call costs several milliseconds whatever is in it, and a batch of many words less by word, so
-    what comes in while calls are under way goes together in the next one, and only a large request
-    that nobody is before is divided among the replicas.
+    what comes in while calls are under way goes together in the next one; what comes in while
+    several replicas are free is divided among them.
     """
 
     def __init__(
@@ -43,21 +40,19 @@ class Words:
     ) -> None:
         """Use a handle with at most so many calls at a time, of which a replica has two."""
         self._handle, self._max_calls, self._max_seconds = handle, calls_under_way, max_seconds
-        self._waiting: deque[_Waiting] = deque()
+        self._num_replicas = max(1, calls_under_way // 2)
+        self._waiting = WaitingWords(_MOST_CALL_BYTES)
         self._calls: set[asyncio.Task[None]] = set()
 
     async def read(self, job: WordJob) -> WordsAnswer:
         """Read the words of a request; cancelled while it waits, it costs nothing."""
-        loop = asyncio.get_running_loop()
-        parts = [(part, loop.create_future()) for part in self._parts(job)]
-        self._waiting.extend(parts)
+        answer = self._waiting.add(job)
         self._start_calls()
         try:
             async with asyncio.timeout(self._max_seconds):
-                answers: list[WordsAnswer] = await asyncio.gather(*(f for _, f in parts))
+                return await answer
         except TimeoutError:
             return _timeout(self._max_seconds)
-        return joined(answers)
 
     async def attend(self, image: bytes, options: WordOptions) -> AttentionAnswer | Fault:
         """Read a word with attention."""
@@ -72,18 +67,12 @@ class Words:
         answer = await _answered(self._handle.describe, max_seconds=self._max_seconds)
         return answer
 
-    def _parts(self, job: WordJob) -> list[WordJob]:
-        """Divide a request among replicas that are free for it, as far as anybody can tell here."""
-        if self._num_waiting_words():
-            return [job]
-        return divided(job, min(self._max_calls // 2, self._max_calls - len(self._calls)))
-
     def _start_calls(self) -> None:
         delay_seconds = 0.0
-        while self._may_call() and (jobs := self._next_jobs()):
+        while self._may_call() and (shares := self._waiting.next_call(self._call_words())):
             # Ray cancels what was called in the context of a request whose caller is gone, and a
             # call is of several callers.
-            call = asyncio.create_task(self._call(jobs, delay_seconds), context=Context())
+            call = asyncio.create_task(self._call(shares, delay_seconds), context=Context())
             delay_seconds += SECONDS_APART
             self._calls.add(call)
             call.add_done_callback(self._end_call)
@@ -91,60 +80,44 @@ class Words:
     def _may_call(self) -> bool:
         """Say whether one more is of use: a replica's second one only if it has enough to do."""
         num_calls = len(self._calls)
-        if num_calls < max(1, self._max_calls // 2):
+        if num_calls < self._num_replicas:
             return True
-        return num_calls < self._max_calls and self._num_waiting_words() >= FEWEST_WORDS
+        return num_calls < self._max_calls and len(self._waiting) >= _FEWEST_AHEAD
 
     def _end_call(self, call: "asyncio.Task[None]") -> None:
         self._calls.discard(call)
         self._start_calls()
 
-    def _next_jobs(self) -> list[_Waiting]:
-        jobs: list[_Waiting] = []
-        num_words = num_bytes = 0
-        most_words = self._most_call_words()
-        while self._waiting:
-            job, future = self._waiting[0]
-            if future.done():  # the caller is gone
-                self._waiting.popleft()
-                continue
-            num_words += len(job.images)
-            num_bytes += sum(len(image) for image in job.images)
-            if jobs and (num_words > most_words or num_bytes > _MOST_CALL_BYTES):
-                break
-            jobs.append(self._waiting.popleft())
-        return jobs
+    def _call_words(self) -> int:
+        """Return the words of the next call, some of which may be more.
 
-    def _most_call_words(self) -> int:
-        """Return the words of a call: more where many wait, as larger batches cost less by word."""
-        share = 2 * self._num_waiting_words() // self._max_calls  # of a replica
-        return min(max(_MOST_CALL_WORDS, share), _MOST_CROWDED_WORDS)
+        Where replicas are free, each gets as many; else more where many wait, as larger batches
+        cost less by word.
+        """
+        num_words, num_free = len(self._waiting), self._num_replicas - len(self._calls)
+        if num_free > 1:
+            share = -(-num_words // max(1, min(num_free, num_words // FEWEST_WORDS)))
+        else:
+            share = max(_CALL_WORDS, num_words // self._num_replicas)
+        return max(1, min(share, _CROWDED_CALL_WORDS))
 
-    def _num_waiting_words(self) -> int:
-        """Count those whose callers are not gone."""
-        return sum(len(job.images) for job, future in self._waiting if not future.done())
-
-    async def _call(self, jobs: list[_Waiting], delay_seconds: float) -> None:
+    async def _call(self, shares: list[Share], delay_seconds: float) -> None:
+        answers: list[WordsAnswer] | Fault
         try:
             await asyncio.sleep(delay_seconds)
-            answers: list[WordsAnswer] | Fault = await _answered(
-                self._handle.read, [job for job, _ in jobs], max_seconds=self._max_seconds
+            answers = await _answered(
+                self._handle.read, [share.job for share in shares], max_seconds=self._max_seconds
             )
         except asyncio.CancelledError:
-            _answer_all(jobs, REPLICA_GONE)
+            for share in shares:
+                share.answer(REPLICA_GONE)
             raise
         except Exception as error:  # noqa: BLE001  # a border: the callers get it
-            for _, future in jobs:
-                if not future.done():
-                    future.set_exception(error)
+            for share in shares:
+                share.fail(error)
             return
-        _answer_all(jobs, answers)
-
-
-def _answer_all(jobs: list[_Waiting], answers: list[WordsAnswer] | Fault) -> None:
-    for number, (_, future) in enumerate(jobs):
-        if not future.done():
-            future.set_result(answers if isinstance(answers, Fault) else answers[number])
+        for number, share in enumerate(shares):
+            share.answer(answers if isinstance(answers, Fault) else answers[number])
 
 
 class Pages:

@@ -16,8 +16,8 @@ from ocr_model.detection.rectify import Crop
 from ocr_model.errors import OCRError
 from ocr_model.inference.options import ReadOptions
 
-from .messages import Fault, WordJob, WordOptions, WordsAnswer
-from .parts import SECONDS_APART, divided, joined
+from .messages import Fault, Reading, WordJob, WordOptions, WordsAnswer
+from .parts import FEWEST_WORDS, SECONDS_APART, aspect_of, like_widths
 
 RECOGNIZER_GONE = Fault("unavailable", "a recogniser has ended; send it again")
 
@@ -56,7 +56,7 @@ class RemoteRecognizer:
             second_look_below=options.second_look_below,
         )
         try:
-            answer = self._read_parts(divided(WordJob(images, words), self._num_replicas))
+            answer = self._read_parts(WordJob(images, words))
         except RayActorError as error:
             raise RefusedError(RECOGNIZER_GONE) from error
         except BackPressureError as error:
@@ -68,13 +68,22 @@ class RemoteRecognizer:
             for r in answer
         ]
 
-    def _read_parts(self, parts: list[WordJob]) -> WordsAnswer:
+    def _read_parts(self, job: WordJob) -> WordsAnswer:
+        num_parts = max(1, min(self._num_replicas, len(job.images) // FEWEST_WORDS))
+        parts = like_widths([aspect_of(image) for image in job.images], num_parts)
         calls: list[Any] = []  # Ray's answers to come
         for part in parts:
             if calls:
                 time.sleep(SECONDS_APART)
-            calls.append(self._words.read.remote([part]))
-        return joined([answer for call in calls for answer in call.result()])
+            some = WordJob([job.images[index] for index in part], job.options)
+            calls.append(self._words.read.remote([some]))
+        readings: dict[int, Reading] = {}
+        for part, call in zip(parts, calls, strict=True):
+            (answer,) = call.result()
+            if isinstance(answer, Fault):
+                return answer
+            readings.update(zip(part, answer, strict=True))
+        return [readings[index] for index in range(len(job.images))]
 
     def read_all(self, images: Iterable[Crop], options: ReadOptions) -> Iterator[Prediction]:
         """Read crops as `read` does."""

@@ -6,10 +6,11 @@
 Needs `wrk` (`apt install wrk`). Starts the application on a free port, and prints a line of JSON
 for each measurement: the reader in one process with ideal batches; the service with each number of
 clients, of which each waits for its answer; the service with requests that come by chance, at
-shares of the most that it answered; then each of `others` behind a minimal FastAPI app. `share` is
-the service's words by the reader's, `share_of_calls` by the reader's in calls of as many as so many
-clients have under way, which no batch can be larger than; `of_service_time` is a p99 by the median
-answer to a lone client, `of_median` by that at the same load.
+shares of the most that it answered; the reader once more, as machines change their pace; then each
+of `others` behind a minimal FastAPI app. `share` is the service's words by the reader's (the mean
+of both times), `share_of_calls` by the reader's in calls of as many as so many clients have under
+way, which no batch can be larger than; `of_service_time` is a p99 by the median answer to a lone
+client, `of_median` by that at the same load.
 """
 
 import io
@@ -20,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import mean
 from typing import Any, Literal
 
 import cv2
@@ -91,24 +93,33 @@ def main(config: LoadConfig) -> None:
     if "tesseract" in config.others and not shutil.which("tesseract"):
         raise SystemExit("others has tesseract, which is not installed")
     pictures = pictures_of(config)
-    alone = _in_one_process(config, pictures)
-    for clients, per_second in alone.items():
-        _tell("one process", clients, {"per_second": per_second})
-    ideal = max(alone.values())
+    rates_before = _in_one_process(config, pictures)
+    results = _ask_the_service(config, pictures)
+    rates_after = _in_one_process(config, pictures)
+    alone = {calls: mean([rates_before[calls], rates_after[calls]]) for calls in rates_before}
+    for clients, result in results.items():
+        per_second = result["per_second"] * config.num_files * config.num_pages
+        shares = {"share": per_second / max(alone.values())}
+        _tell("shares", clients, {**shares, "share_of_calls": per_second / alone[clients]})
+    for other in config.others:
+        with behind_fastapi(RIVALS[other](config.verb)) as address:
+            requests = requests_of(config, pictures, address, is_raw=True)
+            for clients in config.clients:
+                _tell(other, clients, closed_loop(address, requests, clients, config.seconds))
+
+
+def _ask_the_service(config: LoadConfig, pictures: list[bytes]) -> dict[int, dict[str, Any]]:
+    """Return what the closed loops came to, by their clients; tell them and the open ones."""
+    results: dict[int, dict[str, Any]] = {}
     with service(config) as (address, metrics_address):
         requests = requests_of(config, pictures, address)
         closed_loop(address, requests[:4], 1, 2)  # the first ones are slow
-        results = {}
         for clients in config.clients:
             before = _counters(metrics_address)
-            result = closed_loop(address, requests, clients, config.seconds)
+            results[clients] = closed_loop(address, requests, clients, config.seconds)
             time.sleep(2.5 * _REPORT_SECONDS)
-            result |= _batch_means(before, _counters(metrics_address))
-            per_second = result["per_second"] * config.num_files * config.num_pages
-            result["share"] = per_second / ideal
-            result["share_of_calls"] = per_second / alone[clients]
-            results[clients] = result
-            _tell("service", clients, result)
+            results[clients] |= _batch_means(before, _counters(metrics_address))
+            _tell("service", clients, results[clients])
         most = max(result["per_second"] for result in results.values())
         for share in config.arrivals:
             result = open_loop(address, requests, share * most, config.seconds)
@@ -117,11 +128,7 @@ def main(config: LoadConfig) -> None:
             if "p99_ms" in result and 1 in results:
                 result["of_service_time"] = result["p99_ms"] / results[1]["p50_ms"]
             _tell(f"service at {share:g} of its most", 0, result)
-    for other in config.others:
-        with behind_fastapi(RIVALS[other](config.verb)) as address:
-            requests = requests_of(config, pictures, address, is_raw=True)
-            for clients in config.clients:
-                _tell(other, clients, closed_loop(address, requests, clients, config.seconds))
+    return results
 
 
 def _tell(what: str, clients: int, result: dict[str, Any]) -> None:
@@ -193,6 +200,7 @@ def _in_one_process(config: LoadConfig, pictures: list[bytes]) -> dict[int, floa
                 read(call)
                 num_read += len(call) * config.num_pages
         rates[clients] = num_read / (time.monotonic() - began)
+        _tell("one process", clients, {"per_second": rates[clients]})
     return rates
 
 

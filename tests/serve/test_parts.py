@@ -1,13 +1,16 @@
+import io
 import threading
 from typing import Any, cast
 
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from ray.exceptions import ActorDiedError
 
 from ocr_model.inference.options import ReadOptions
-from serve.messages import REPLICA_GONE, Reading, WordJob, WordOptions, WordsAnswer
-from serve.parts import divided, joined
+from serve.messages import Reading, WordJob, WordOptions, WordsAnswer
+from serve.parts import aspect_of, like_widths
 from serve.remote_words import RefusedError, RemoteRecognizer
 
 
@@ -15,32 +18,53 @@ def _readings(job: WordJob) -> WordsAnswer:
     return [Reading(str(np.asarray(image).max()), 1.0, ()) for image in job.images]
 
 
-@pytest.mark.parametrize(
-    ("num_words", "most_parts", "sizes"),
-    [(65, 2, [65]), (66, 2, [33, 33]), (100, 8, [34, 33, 33]), (512, 1, [512]), (512, 0, [512])],
-)
-def test_parts_have_33_words_or_more_and_come_together_in_order(
-    num_words: int, most_parts: int, sizes: list[int]
-) -> None:
-    crops = [np.full((1, 1, 3), number % 256, np.uint8) for number in range(num_words)]
-    parts = divided(WordJob(crops, WordOptions(language="en")), most_parts)
-    assert [len(part.images) for part in parts] == sizes
-    assert {part.options.language for part in parts} == {"en"}
-    whole = joined([_readings(part) for part in parts])
-    assert isinstance(whole, list)
-    assert [reading.text for reading in whole] == [str(n % 256) for n in range(num_words)]
-    assert joined([[], REPLICA_GONE]) == REPLICA_GONE
+def test_parts_have_words_of_like_width_and_as_many_columns() -> None:
+    aspects = [1.0, 6.0, 1.0, 2.0, 1.0, 1.0]
+    assert like_widths(aspects, 2) == [[0, 2, 4, 5, 3], [1]]
+    assert like_widths(aspects, 1) == [[0, 2, 4, 5, 3, 1]]
+    assert like_widths([3.0] * 5, 2) == [[0, 1], [2, 3, 4]]
+    assert like_widths([1.0], 4) == [[0]]
+    assert like_widths([], 2) == []
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg"])
+def test_the_header_tells_how_wide_a_word_is(ending: str) -> None:
+    data = cv2.imencode(ending, np.zeros((10, 40, 3), np.uint8))[1].tobytes()
+    assert aspect_of(data) == 4.0
+    assert {aspect_of(data[:length]) for length in range(len(data))} == {3.0, 4.0}
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_a_jpeg_with_exif_before_its_frame_or_of_several_scans_tells_it_too(mode: str) -> None:
+    stream = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 500
+    Image.new(mode, (50, 10)).save(stream, "JPEG", progressive=True, exif=exif)
+    assert aspect_of(stream.getvalue()) == 5.0
+
+
+def test_what_does_not_tell_it_is_of_a_usual_width() -> None:
+    gif = io.BytesIO()
+    Image.new("L", (50, 10)).save(gif, "GIF")
+    endless = b"\xff\xd8" + b"\xff\xe0\x00\x02" * 1_000_000
+    empty = b"\x89PNG\r\n\x1a\n" + bytes(30)
+    assert {aspect_of(data) for data in (b"", gif.getvalue(), endless, empty)} == {3.0}
+
+
+def test_crops_are_between_1_and_20_heights_wide() -> None:
+    shapes = (10, 25), (25, 10), (1, 900)
+    assert [aspect_of(np.zeros((*s, 3), np.uint8)) for s in shapes] == [2.5, 1.0, 20.0]
 
 
 class _Handle:
     """Of a deployment that reads a crop's value."""
 
     def __init__(self, fault: Exception | None = None) -> None:
-        self.sizes: list[int] = []
+        self.widths: list[list[int]] = []
         self.read, self._fault = self, fault
 
     def remote(self, jobs: list[WordJob]) -> "_Call":
-        self.sizes += [len(job.images) for job in jobs]
+        self.widths += [[image.shape[1] for image in job.images] for job in jobs]
         return _Call([_readings(job) for job in jobs], self._fault)
 
 
@@ -60,12 +84,24 @@ def _recognizer(handle: _Handle) -> RemoteRecognizer:
     )
 
 
-def test_the_words_of_a_page_go_to_all_replicas() -> None:
+@pytest.mark.parametrize(
+    ("num_words", "widths"),
+    [(31, [[6] * 31]), (32, [[6] * 16] * 2), (33, [[6] * 16, [6] * 17])],
+)
+def test_the_words_of_a_page_go_to_all_replicas(num_words: int, widths: list[list[int]]) -> None:
     handle = _Handle()
-    crops = [np.full((2, 2, 3), number, np.uint8) for number in range(80)]
+    crops = [np.full((2, 6, 3), number, np.uint8) for number in range(num_words)]
     found = _recognizer(handle).read(crops, ReadOptions())
-    assert handle.sizes == [40, 40]
-    assert [prediction.text for prediction in found] == [str(number) for number in range(80)]
+    assert handle.widths == widths
+    assert [prediction.text for prediction in found] == [str(n) for n in range(num_words)]
+
+
+def test_those_of_like_width_go_together_and_come_back_in_order() -> None:
+    handle = _Handle()
+    crops = [np.full((2, 4 + 8 * (n % 2), 3), n, np.uint8) for n in range(40)]
+    found = _recognizer(handle).read(crops, ReadOptions())
+    assert handle.widths == [[4] * 20 + [12] * 7, [12] * 13]
+    assert [prediction.text for prediction in found] == [str(number) for number in range(40)]
 
 
 def test_a_page_of_which_a_part_is_lost_is_refused() -> None:

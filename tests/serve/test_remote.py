@@ -4,66 +4,9 @@ from typing import Any, cast
 
 import pytest
 
-from serve.messages import REPLICA_GONE, Reading, WordJob, WordOptions
-from serve.remote import Words, _Waiting
-
-_CALLS = 16
-
-
-class _Idle(Words):
-    """Makes no calls."""
-
-    def _start_calls(self) -> None:
-        pass
-
-
-async def _waiting(nums_images: list[int], *, num_bytes: int = 1) -> tuple[Words, list[Any]]:
-    """Return a recogniser that makes no calls, and requests that wait for it."""
-    words = _Idle(cast("Any", None), calls_under_way=_CALLS, max_seconds=60)
-    jobs = [WordJob([bytes(num_bytes)] * num, WordOptions()) for num in nums_images]
-    requests = [asyncio.create_task(words.read(job)) for job in jobs]
-    await asyncio.sleep(0)
-    return words, requests
-
-
-def _sizes(words: Words) -> list[int]:
-    return [len(job.images) for job, _ in words._next_jobs()]
-
-
-def test_what_waits_goes_together_up_to_so_many_words() -> None:
-    async def ask() -> None:
-        words, _ = await _waiting([30, 30, 30, 200, 1])
-        assert [_sizes(words) for _ in range(5)] == [[30, 30], [30], [200], [1], []]
-
-    asyncio.run(ask())
-
-
-@pytest.mark.parametrize(("num_waiting", "size"), [(40, 60), (80, 100), (200, 120)])
-def test_where_very_many_wait_more_go_together(num_waiting: int, size: int) -> None:
-    async def ask() -> None:
-        words, _ = await _waiting([10] * num_waiting)
-        assert sum(_sizes(words)) == size
-
-    asyncio.run(ask())
-
-
-def test_what_waits_goes_together_up_to_so_many_bytes() -> None:
-    async def ask() -> None:
-        words, _ = await _waiting([1, 1, 1], num_bytes=1_400_000)
-        assert [_sizes(words) for _ in range(2)] == [[1, 1], [1]]
-
-    asyncio.run(ask())
-
-
-def test_callers_who_are_gone_take_no_place() -> None:
-    async def ask() -> None:
-        words, requests = await _waiting([60, 30, 60, 30])
-        for gone in (requests[0], requests[2]):
-            gone.cancel()
-        await asyncio.sleep(0)
-        assert _sizes(words) == [30, 30]
-
-    asyncio.run(ask())
+from serve.messages import REPLICA_GONE, Reading, WordJob
+from serve.remote import Words
+from serve.waiting import Share
 
 
 class _Echo(Words):
@@ -75,14 +18,14 @@ class _Echo(Words):
         self.may_end = asyncio.Event()
         self.faulty: bytes = b"-"
 
-    async def _call(self, jobs: list[_Waiting], delay_seconds: float) -> None:
-        self.sizes.append(sum(len(job.images) for job, _ in jobs))
+    async def _call(self, shares: list[Share], delay_seconds: float) -> None:
+        jobs = [share.job for share in shares]
+        self.sizes.append(sum(len(job.images) for job in jobs))
         await self.may_end.wait()
-        for job, future in jobs:
+        for share, job in zip(shares, jobs, strict=True):
             images = [image for image in job.images if isinstance(image, bytes)]
             readings = [Reading(image.decode(), 1.0, ()) for image in images]
-            if not future.done():
-                future.set_result(REPLICA_GONE if self.faulty in images else readings)
+            share.answer(REPLICA_GONE if self.faulty in images else readings)
 
 
 def _job(num_words: int) -> WordJob:
@@ -92,12 +35,14 @@ def _job(num_words: int) -> WordJob:
 @pytest.mark.parametrize(
     ("calls_under_way", "num_words", "sizes"),
     [
-        (2, 512, [512]),  # one replica
-        (4, 65, [65]),
-        (4, 67, [34, 33]),
-        (4, 512, [256, 256]),
+        (2, 100, [100]),  # one replica has all, in one call or several
+        (2, 512, [128, 128, 128, 128]),
+        (4, 31, [31]),
+        (4, 33, [16, 17]),
+        (4, 130, [65, 65]),
+        (4, 512, [128, 128, 128, 64, 64]),
         (16, 512, [64] * 8),
-        (16, 100, [34, 33, 33]),
+        (16, 100, [17, 17, 16, 17, 16, 17]),
     ],
 )
 def test_a_large_request_is_divided_among_the_replicas(
@@ -114,36 +59,26 @@ def test_a_large_request_is_divided_among_the_replicas(
     asyncio.run(ask())
 
 
-def test_where_others_are_under_way_fewer_parts_are_made_and_where_they_wait_none() -> None:
-    async def ask() -> None:
-        words = _Echo(8)
-        nums = [40] * 5 + [512, 200]
-        requests = [asyncio.create_task(words.read(_job(num))) for num in nums]
-        await asyncio.sleep(0)
-        words.may_end.set()
-        await asyncio.gather(*requests)
-        assert words.sizes == [40] * 5 + [171, 171, 170, 200]
-
-    asyncio.run(ask())
-
-
 @pytest.mark.parametrize(
-    ("calls_under_way", "sizes"),
+    ("calls_under_way", "nums_words", "sizes"),
     [
-        (4, [1, 1, 33, 33, 1]),  # two replicas: two words under way, and 67 wait
-        (2, [1, 33, 35]),
-        (1, [1, 68]),
+        (4, [1] * 69, [1, 1, 33, 33, 1]),  # two under way: few words wait for others
+        (2, [1] * 69, [1, 33, 35]),
+        (1, [1] * 69, [1, 68]),
+        (2, [1] + [10] * 40, [1, 40, 120, 120, 120]),  # where very many wait more go together
+        (4, [1, 1] + [10] * 10 + [200, 1], [1, 1, 40, 40, 110, 55, 56]),
     ],
 )
-def test_few_words_wait_for_others_where_all_replicas_have_a_call(
-    calls_under_way: int, sizes: list[int]
+def test_what_waits_while_all_replicas_have_a_call_goes_together(
+    calls_under_way: int, nums_words: list[int], sizes: list[int]
 ) -> None:
     async def ask() -> None:
         words = _Echo(calls_under_way)
-        requests = [asyncio.create_task(words.read(_job(1))) for _ in range(sum(sizes))]
+        requests = [asyncio.create_task(words.read(_job(num))) for num in nums_words]
         await asyncio.sleep(0)
         words.may_end.set()
-        await asyncio.gather(*requests)
+        answers = await asyncio.gather(*requests)
+        assert [len(answer) for answer in answers if isinstance(answer, list)] == nums_words
         assert words.sizes == sizes
 
     asyncio.run(ask())
