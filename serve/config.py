@@ -77,10 +77,10 @@ class WordsConfig(ReplicasConfig):
     150. Fewer read slower, more make words wait longer: docs/benchmarks.md. Where many small
     requests should fill more, `calls_under_way` has to rise with it."""
     calls_under_way: PositiveInt = 2
-    """From one replica of the ingress, of some 64 words each, up to some 128 where many wait: what
-    comes meanwhile goes together in the next. Two for each replica: one is computed while the next,
-    if it has 33 words, waits there. What comes while several replicas are free is divided among
-    them, in parts of 16 words or more of like width."""
+    """From one replica of the ingress, of about 64 words each, 128 where many wait: what comes
+    meanwhile goes together in the next. Two for each replica: one is computed while the next, if
+    33 words wait, waits there. What comes while several replicas are free is divided among them, in
+    parts of like width, of about 16 words or more."""
     device: str | None = None
     """Such as `cpu` or `cuda`; null: a GPU where the replica was given one."""
     precision: Precision = "auto"

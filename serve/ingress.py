@@ -40,7 +40,7 @@ class Ingress:
             ConfigError: Tokens are needed where this listens, and there are none.
         """
         self._backend = Backend(
-            words=Words(words, calls_under_way, limits.max_seconds),
+            words=Words(words, calls_under_way, limits),
             pages=Pages(pages, limits.max_seconds),
             writer=PageWriter(documents, limits),
             limits=limits,

@@ -26,8 +26,8 @@ class LimitsConfig(Config):
     max_image_pixels: PositiveInt = Field(50_000_000, le=178_956_970)
     """Of a picture, known from its header; a PDF's page is rendered smaller."""
     max_word_pixels: PositiveInt = 16_000_000
-    """Of all pictures of words in a request together, known from their headers; where a request is
-    divided among replicas, of those in a part."""
+    """Of all pictures of words in a request together, known from their headers; of those that are
+    neither PNG nor JPEG, where the request is read by several calls, of those in a call."""
     max_pages: PositiveInt = 20
     """Of a document; longer ones are for `/v1/batches`."""
     max_pdf_seconds: PositiveFloat = 40.0

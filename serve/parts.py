@@ -12,47 +12,50 @@ from itertools import accumulate
 from ocr_model.image import Pixels
 
 FEWEST_WORDS = 16
-"""Of a part: fewer are not read so much sooner as a call costs more."""
+"""Of a part, on the average: fewer are not read so much sooner as a call costs more."""
 SECONDS_APART = 0.003
 """From one part's call to the next: Ray's router chooses for calls that begin at once before it
 counts any, and they meet in one replica."""
-_USUAL_ASPECT, _MOST_ASPECT = 3.0, 20.0
+_USUAL_ASPECT = 3.0  # of a word of five letters
+_MOST_ASPECT = 20.0  # longer ones are read in parts, and a header may lie
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_SIZE = struct.Struct(">16x2L")
 _JPEG_START = b"\xff\xd8"
 _JPEG_SEGMENT = struct.Struct(">2BH")  # 0xFF, marker, length
-_JPEG_FRAME = struct.Struct(">5x2H")  # behind 0xFF and the marker: height, width
+_JPEG_FRAME = struct.Struct(">5x2H")  # 0xFF, marker, length and bits, then height and width
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-_MOST_SEGMENTS = 32
+_MOST_SEGMENTS = 32  # before the frame; cameras write some ten
 
 
-def aspect_of(image: bytes | Pixels) -> float:
-    """Return width by height, from 1 to 20; a usual one where no header tells it cheaply.
+def size_of(image: bytes | Pixels) -> tuple[int, int]:
+    """Return height and width, of what is encoded if it is a PNG or a JPEG, else zeros.
 
-    Only to be fast: the ingress looks at what strangers send, and must not decode any of it.
+    The ingress looks at what strangers send, and must not decode any of it: 1 to 2 µs.
     """
-    height, width = _encoded_size(image) if isinstance(image, bytes) else image.shape[:2]
-    if height < 1 or width < 1:
-        return _USUAL_ASPECT
-    aspect: float = width / height
-    return min(max(1.0, aspect), _MOST_ASPECT)
-
-
-def _encoded_size(data: bytes) -> tuple[int, int]:
-    """Return height and width of a PNG or a JPEG, or zeros."""
-    if data.startswith(_PNG_START) and len(data) >= _PNG_SIZE.size:
-        width, height = _PNG_SIZE.unpack_from(data)
+    if not isinstance(image, bytes):
+        return image.shape[0], image.shape[1]
+    if image.startswith(_PNG_START) and len(image) >= _PNG_SIZE.size:
+        width, height = _PNG_SIZE.unpack_from(image)
         return height, width
-    place = len(_JPEG_START) if data.startswith(_JPEG_START) else len(data)
+    place = len(_JPEG_START) if image.startswith(_JPEG_START) else len(image)
     for _ in range(_MOST_SEGMENTS):
-        if place + 2 + _JPEG_FRAME.size > len(data):
+        if place + _JPEG_FRAME.size > len(image):
             break
-        _, marker, length = _JPEG_SEGMENT.unpack_from(data, place)
+        _, marker, length = _JPEG_SEGMENT.unpack_from(image, place)
         if marker in _JPEG_FRAMES:
-            height, width = _JPEG_FRAME.unpack_from(data, place)
+            height, width = _JPEG_FRAME.unpack_from(image, place)
             return height, width
         place += 2 + length
     return 0, 0
+
+
+def aspect_of(size: tuple[int, int]) -> float:
+    """Return the longer side by the shorter, up to 20: a word that stands may be read turned.
+
+    Of a size that is not known, a usual one.
+    """
+    shorter, longer = sorted(size)
+    return min(longer / shorter, _MOST_ASPECT) if shorter > 0 else _USUAL_ASPECT
 
 
 def like_widths(aspects: Sequence[float], num_parts: int) -> list[list[int]]:

@@ -59,7 +59,7 @@ class WordReader:
     async def reconfigure(self, user_config: UserConfig) -> None:
         """Load the models that are named and warm them up, then let them take over.
 
-        Those that stay the same are kept. Requests under way end with the model they began with.
+        Those that stay the same are kept. Calls under way end with the model they began with.
 
         Raises:
             ValueError: `user_config` is not as `ModelsConfig` says; the former ones go on.

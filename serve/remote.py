@@ -8,6 +8,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
+from .limits import LimitsConfig
 from .messages import (
     REPLICA_GONE,
     Fault,
@@ -22,7 +23,7 @@ from .protocol import AttentionAnswer, ModelsAnswer
 from .waiting import Share, WaitingWords
 
 _MOST_CALL_BYTES = 3_000_000  # a call over gRPC may have 4 MiB
-_CALL_WORDS = 64  # of several callers: those of the first do not wait for those of the last
+_CALL_WORDS = 64  # of several callers: those of the first seldom wait for those of the last
 _CROWDED_CALL_WORDS = 128  # one thread reads 585 words/s of so many together, 509 of 64
 _FEWEST_AHEAD = 33  # words of a call that waits in a replica behind another
 
@@ -36,12 +37,13 @@ class Words:
     """
 
     def __init__(
-        self, handle: DeploymentHandle[Any], calls_under_way: int, max_seconds: float
+        self, handle: DeploymentHandle[Any], calls_under_way: int, limits: LimitsConfig
     ) -> None:
         """Use a handle with at most so many calls at a time, of which a replica has two."""
-        self._handle, self._max_calls, self._max_seconds = handle, calls_under_way, max_seconds
+        self._handle, self._max_calls = handle, calls_under_way
+        self._max_seconds = limits.max_seconds
         self._num_replicas = max(1, calls_under_way // 2)
-        self._waiting = WaitingWords(_MOST_CALL_BYTES)
+        self._waiting = WaitingWords(_MOST_CALL_BYTES, limits.max_word_pixels)
         self._calls: set[asyncio.Task[None]] = set()
 
     async def read(self, job: WordJob) -> WordsAnswer:
@@ -89,10 +91,10 @@ class Words:
         self._start_calls()
 
     def _call_words(self) -> int:
-        """Return the words of the next call, some of which may be more.
+        """Return about how many words the next call has.
 
-        Where replicas are free, each gets as many; else more where many wait, as larger batches
-        cost less by word.
+        Where replicas are free, each gets as many columns; else more where many wait, as larger
+        batches cost less by word.
         """
         num_words, num_free = len(self._waiting), self._num_replicas - len(self._calls)
         if num_free > 1:
@@ -108,16 +110,15 @@ class Words:
             answers = await _answered(
                 self._handle.read, [share.job for share in shares], max_seconds=self._max_seconds
             )
+            for number, share in enumerate(shares):
+                share.hand_out(answers if isinstance(answers, Fault) else answers[number])
         except asyncio.CancelledError:
             for share in shares:
-                share.answer(REPLICA_GONE)
+                share.hand_out(REPLICA_GONE)
             raise
         except Exception as error:  # noqa: BLE001  # a border: the callers get it
             for share in shares:
                 share.fail(error)
-            return
-        for number, share in enumerate(shares):
-            share.answer(answers if isinstance(answers, Fault) else answers[number])
 
 
 class Pages:

@@ -17,7 +17,7 @@ from ocr_model.errors import OCRError
 from ocr_model.inference.options import ReadOptions
 
 from .messages import Fault, Reading, WordJob, WordOptions, WordsAnswer
-from .parts import FEWEST_WORDS, SECONDS_APART, aspect_of, like_widths
+from .parts import FEWEST_WORDS, SECONDS_APART, aspect_of, like_widths, size_of
 
 RECOGNIZER_GONE = Fault("unavailable", "a recogniser has ended; send it again")
 
@@ -70,7 +70,7 @@ class RemoteRecognizer:
 
     def _read_parts(self, job: WordJob) -> WordsAnswer:
         num_parts = max(1, min(self._num_replicas, len(job.images) // FEWEST_WORDS))
-        parts = like_widths([aspect_of(image) for image in job.images], num_parts)
+        parts = like_widths([aspect_of(size_of(image)) for image in job.images], num_parts)
         calls: list[Any] = []  # Ray's answers to come
         for part in parts:
             if calls:

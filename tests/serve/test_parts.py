@@ -10,7 +10,7 @@ from ray.exceptions import ActorDiedError
 
 from ocr_model.inference.options import ReadOptions
 from serve.messages import Reading, WordJob, WordOptions, WordsAnswer
-from serve.parts import aspect_of, like_widths
+from serve.parts import aspect_of, like_widths, size_of
 from serve.remote_words import RefusedError, RemoteRecognizer
 
 
@@ -28,10 +28,10 @@ def test_parts_have_words_of_like_width_and_as_many_columns() -> None:
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg"])
-def test_the_header_tells_how_wide_a_word_is(ending: str) -> None:
+def test_the_header_tells_the_size_of_a_word(ending: str) -> None:
     data = cv2.imencode(ending, np.zeros((10, 40, 3), np.uint8))[1].tobytes()
-    assert aspect_of(data) == 4.0
-    assert {aspect_of(data[:length]) for length in range(len(data))} == {3.0, 4.0}
+    assert size_of(data) == (10, 40)
+    assert {size_of(data[:length]) for length in range(len(data))} == {(0, 0), (10, 40)}
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
@@ -40,20 +40,21 @@ def test_a_jpeg_with_exif_before_its_frame_or_of_several_scans_tells_it_too(mode
     exif = Image.Exif()
     exif[0x010E] = "x" * 500
     Image.new(mode, (50, 10)).save(stream, "JPEG", progressive=True, exif=exif)
-    assert aspect_of(stream.getvalue()) == 5.0
+    assert size_of(stream.getvalue()) == (10, 50)
 
 
-def test_what_does_not_tell_it_is_of_a_usual_width() -> None:
+def test_what_does_not_tell_it_has_no_size() -> None:
     gif = io.BytesIO()
     Image.new("L", (50, 10)).save(gif, "GIF")
     endless = b"\xff\xd8" + b"\xff\xe0\x00\x02" * 1_000_000
     empty = b"\x89PNG\r\n\x1a\n" + bytes(30)
-    assert {aspect_of(data) for data in (b"", gif.getvalue(), endless, empty)} == {3.0}
+    assert {size_of(data) for data in (b"", gif.getvalue(), endless, empty)} == {(0, 0)}
+    assert size_of(np.zeros((10, 25, 3), np.uint8)) == (10, 25)
 
 
-def test_crops_are_between_1_and_20_heights_wide() -> None:
-    shapes = (10, 25), (25, 10), (1, 900)
-    assert [aspect_of(np.zeros((*s, 3), np.uint8)) for s in shapes] == [2.5, 1.0, 20.0]
+def test_a_word_is_as_wide_as_it_may_be_turned() -> None:
+    sizes = (10, 25), (25, 10), (10, 10), (1, 900), (0, 0), (0, 7)
+    assert [aspect_of(size) for size in sizes] == [2.5, 2.5, 1.0, 20.0, 3.0, 3.0]
 
 
 class _Handle:

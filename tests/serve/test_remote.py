@@ -1,10 +1,13 @@
 import asyncio
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from serve.messages import REPLICA_GONE, Reading, WordJob
+from serve import remote
+from serve.limits import LimitsConfig
+from serve.messages import REPLICA_GONE, Reading, WordJob, WordsAnswer
 from serve.remote import Words
 from serve.waiting import Share
 
@@ -13,7 +16,7 @@ class _Echo(Words):
     """Answers each image with its bytes, without a deployment; calls end when they are let go."""
 
     def __init__(self, calls_under_way: int) -> None:
-        super().__init__(cast("Any", None), calls_under_way=calls_under_way, max_seconds=60)
+        super().__init__(cast("Any", None), calls_under_way, LimitsConfig())
         self.sizes: list[int] = []
         self.may_end = asyncio.Event()
         self.faulty: bytes = b"-"
@@ -25,7 +28,7 @@ class _Echo(Words):
         for share, job in zip(shares, jobs, strict=True):
             images = [image for image in job.images if isinstance(image, bytes)]
             readings = [Reading(image.decode(), 1.0, ()) for image in images]
-            share.answer(REPLICA_GONE if self.faulty in images else readings)
+            share.hand_out(REPLICA_GONE if self.faulty in images else readings)
 
 
 def _job(num_words: int) -> WordJob:
@@ -42,7 +45,7 @@ def _job(num_words: int) -> WordJob:
         (4, 130, [65, 65]),
         (4, 512, [128, 128, 128, 64, 64]),
         (16, 512, [64] * 8),
-        (16, 100, [17, 17, 16, 17, 16, 17]),
+        (16, 100, [17, 17, 17, 17, 16, 16]),
     ],
 )
 def test_a_large_request_is_divided_among_the_replicas(
@@ -65,7 +68,7 @@ def test_a_large_request_is_divided_among_the_replicas(
         (4, [1] * 69, [1, 1, 33, 33, 1]),  # two under way: few words wait for others
         (2, [1] * 69, [1, 33, 35]),
         (1, [1] * 69, [1, 68]),
-        (2, [1] + [10] * 40, [1, 40, 120, 120, 120]),  # where very many wait more go together
+        (2, [1] + [10] * 40, [1, 40, 128, 116, 116]),  # where very many wait more go together
         (4, [1, 1] + [10] * 10 + [200, 1], [1, 1, 40, 40, 110, 55, 56]),
     ],
 )
@@ -97,7 +100,7 @@ def test_a_part_that_is_lost_is_the_whole_request_s_fault() -> None:
 def test_a_divided_request_whose_caller_is_gone_waits_no_more() -> None:
     async def ask() -> None:
         words = _Echo(4)
-        request = asyncio.create_task(words.read(_job(128)))
+        request = asyncio.create_task(words.read(_job(512)))
         await asyncio.sleep(0)
         request.cancel()
         waiting = asyncio.create_task(words.read(_job(3)))
@@ -105,7 +108,23 @@ def test_a_divided_request_whose_caller_is_gone_waits_no_more() -> None:
         words.may_end.set()
         assert len(await waiting) == 3  # type: ignore[arg-type]  # no Fault
         assert request.cancelled()
+        assert words.sizes == [128, 128, 128, 64, 3]
 
+    asyncio.run(ask())
+
+
+def test_a_replica_that_answers_wrongly_is_an_error_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def too_few(*_arguments: object, max_seconds: float) -> list[WordsAnswer]:
+        assert max_seconds == LimitsConfig().max_seconds
+        return [[]]
+
+    async def ask() -> None:
+        with pytest.raises(ValueError, match="shorter"):
+            await Words(cast("Any", SimpleNamespace(read=None)), 2, LimitsConfig()).read(_job(2))
+
+    monkeypatch.setattr(remote, "_answered", too_few)
     asyncio.run(ask())
 
 
@@ -124,7 +143,7 @@ def test_a_call_is_of_no_callers_context_and_cancelled_it_answers_all_of_them() 
                 raise asyncio.CancelledError
 
     async def ask() -> None:
-        words = Words(cast("Any", Handle), calls_under_way=1, max_seconds=60)
+        words = Words(cast("Any", Handle), 1, LimitsConfig())
         CALLER.set("alice")
         assert await asyncio.gather(words.read(_job(1)), words.read(_job(2))) == [REPLICA_GONE] * 2
 
