@@ -65,6 +65,10 @@ class WordJob:
     """Encoded, or cut out of a page."""
     options: WordOptions = WordOptions()
 
+    def part(self, indices: Sequence[int]) -> "WordJob":
+        """Return some of the words."""
+        return WordJob([self.images[index] for index in indices], self.options)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

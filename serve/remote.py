@@ -18,7 +18,7 @@ from .messages import (
     WordOptions,
     WordsAnswer,
 )
-from .parts import FEWEST_WORDS, SECONDS_APART
+from .parts import SECONDS_APART, num_parts
 from .protocol import AttentionAnswer, ModelsAnswer
 from .waiting import Share, WaitingWords
 
@@ -98,7 +98,7 @@ class Words:
         """
         num_words, num_free = len(self._waiting), self._num_replicas - len(self._calls)
         if num_free > 1:
-            share = -(-num_words // max(1, min(num_free, num_words // FEWEST_WORDS)))
+            share = -(-num_words // num_parts(num_words, num_free))
         else:
             share = max(_CALL_WORDS, num_words // self._num_replicas)
         return max(1, min(share, _CROWDED_CALL_WORDS))

@@ -17,7 +17,7 @@ from ocr_model.errors import OCRError
 from ocr_model.inference.options import ReadOptions
 
 from .messages import Fault, Reading, WordJob, WordOptions, WordsAnswer
-from .parts import FEWEST_WORDS, SECONDS_APART, aspect_of, like_widths, size_of
+from .parts import SECONDS_APART, aspect_of, like_widths, num_parts, size_of
 
 RECOGNIZER_GONE = Fault("unavailable", "a recogniser has ended; send it again")
 
@@ -69,14 +69,13 @@ class RemoteRecognizer:
         ]
 
     def _read_parts(self, job: WordJob) -> WordsAnswer:
-        num_parts = max(1, min(self._num_replicas, len(job.images) // FEWEST_WORDS))
-        parts = like_widths([aspect_of(size_of(image)) for image in job.images], num_parts)
+        number = num_parts(len(job.images), self._num_replicas)
+        parts = like_widths([aspect_of(size_of(image)) for image in job.images], number)
         calls: list[Any] = []  # Ray's answers to come
         for part in parts:
             if calls:
                 time.sleep(SECONDS_APART)
-            some = WordJob([job.images[index] for index in part], job.options)
-            calls.append(self._words.read.remote([some]))
+            calls.append(self._words.read.remote([job.part(part)]))
         readings: dict[int, Reading] = {}
         for part, call in zip(parts, calls, strict=True):
             (answer,) = call.result()

@@ -11,9 +11,8 @@ from ocr_model.errors import ImageError
 from .messages import Fault, Reading, WordJob, WordsAnswer
 from .parts import aspect_of, like_widths, size_of
 
-_WINDOW_CALLS = (
-    2  # words of so many calls are looked at for those of like width; with more, some wait long
-)
+# Words of so many calls are looked at for those of like width; with more, some wait long.
+_WINDOW_CALLS = 2
 
 
 class _Request:
@@ -25,7 +24,7 @@ class _Request:
         self.answer: asyncio.Future[WordsAnswer] = asyncio.get_running_loop().create_future()
         self._readings = _too_large(sizes, max_pixels)
         self.waiting = [i for i in range(len(sizes)) if i not in self._readings]
-        self.take([], [])
+        self.take([], [])  # the answer is there already where nothing is left to read
         self.options_hash = hash(job.options)  # lexicons are long to compare again and again
 
     def take(self, indices: Sequence[int], answer: WordsAnswer) -> None:
@@ -51,8 +50,7 @@ class Share:
     @property
     def job(self) -> WordJob:
         """Return them as a replica takes them."""
-        job = self.request.job
-        return WordJob([job.images[index] for index in self.indices], job.options)
+        return self.request.job.part(self.indices)
 
     def hand_out(self, answer: WordsAnswer) -> None:
         """Hand the readings to the caller, or why there are none."""
@@ -125,10 +123,10 @@ def _words(requests: Iterable[_Request]) -> Iterator[_Word]:
 
 def _of_like_width(words: list[_Word], num_words: int) -> list[_Word]:
     """Choose about so many of like width, in their order, with the first of all."""
-    num_parts = round(len(words) / num_words)
-    if num_parts < 2:
+    number = round(len(words) / num_words)
+    if number < 2:
         return words
-    parts = like_widths([request.aspects[index] for request, index in words], num_parts)
+    parts = like_widths([request.aspects[index] for request, index in words], number)
     chosen = next(sorted(part) for part in parts if 0 in part)
     return [words[place] for place in chosen]
 

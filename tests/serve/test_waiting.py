@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from serve.messages import REPLICA_GONE, Reading, WordJob, WordOptions
+from serve.messages import REPLICA_GONE, Reading, WordJob, WordOptions, WordsAnswer
 from serve.waiting import WaitingWords
 
 
@@ -33,6 +33,12 @@ def _take(words: WaitingWords, num_words: int) -> list[list[bytes]]:
     return images
 
 
+def _readings(request: asyncio.Future[WordsAnswer]) -> list[Reading]:
+    answer = request.result()
+    assert isinstance(answer, list)
+    return answer
+
+
 def test_words_of_like_width_go_together_those_of_the_oldest_request_first() -> None:
     def check() -> None:
         words = WaitingWords(1_000_000, 1_000_000)
@@ -42,8 +48,8 @@ def test_words_of_like_width_go_together_those_of_the_oldest_request_first() -> 
         assert _take(words, 6) == [[WIDE, WIDE], [WIDE]]
         assert not first.done()
         assert _take(words, 8) == [[NARROW], [NARROW] * 8]
-        assert [r.text for r in first.result()] == ["wide", "narrow", "wide"]  # type: ignore[union-attr]  # no Fault
-        assert [r.text for r in second.result()] == ["narrow"] * 8 + ["wide"]  # type: ignore[union-attr]  # no Fault
+        assert [r.text for r in _readings(first)] == ["wide", "narrow", "wide"]
+        assert [r.text for r in _readings(second)] == ["narrow"] * 8 + ["wide"]
         assert _take(words, 6) == []
 
     _in_a_loop(check)
@@ -145,8 +151,12 @@ def test_words_beyond_the_pixels_of_a_request_have_an_error_whatever_call_they_a
         words = WaitingWords(1_000_000, 2 * 8 * 48 + 128)
         request = words.add(WordJob([WIDE, WIDE, WIDE, NARROW, NARROW]))
         assert _take(words, 3) == [[WIDE, WIDE, NARROW]]
-        errors = [reading.error for reading in request.result()]  # type: ignore[union-attr]  # no Fault
-        assert errors == ["", "", "too_large: 48x8, at most 128 pixels", "", errors[4]]
-        assert errors[4] == "too_large: 16x8, at most 0 pixels"
+        assert [reading.error for reading in _readings(request)] == [
+            "",
+            "",
+            "too_large: 48x8, at most 128 pixels",
+            "",
+            "too_large: 16x8, at most 0 pixels",
+        ]
 
     _in_a_loop(check)
