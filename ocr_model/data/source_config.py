@@ -28,8 +28,9 @@ class SourceConfig(Config, ABC):
     validation_limit: PositiveInt | None = 10_000
     """Use at most this many validation samples; jobs/evaluate.py with subset=validation too."""
     validation_fraction: NonNegativeFloat = Field(0.0, lt=1)
-    """Share of the rows set apart for validation, chosen by a hash of file name and row number:
-    the same rows on every machine. For sources without a validation part of their own."""
+    """Share of the rows set apart for validation, chosen by a hash of file name, row group and row
+    number: the same rows on every machine, others where a file is renamed. For sources without a
+    validation part of their own."""
     repeats: PositiveInt = 1
     """How often an epoch has each training row, distorted anew: how heavy a part of a `mixture`
     is."""

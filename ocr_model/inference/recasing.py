@@ -5,6 +5,7 @@ them, such as `compact-synthetic`, tells which of the spellings of a label its p
 """
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from ocr_model.inference.recognizer import Recognizer
 from ocr_model.storage import Folder
 from ocr_model.weights import SYNTHETIC_RECOGNIZER
 
-_ROWS_PER_GROUP = 1_000  # training reads whole row groups
+logger = logging.getLogger(__name__)
 
 
 class RecaseConfig(Config):
@@ -35,7 +36,8 @@ class RecaseConfig(Config):
     """Parquet of words (`image`, `label`), or of pages (`image`, `regions`) as
     jobs/train_detector.py takes them."""
     output: Path
-    """The same, with the case that is seen."""
+    """The same, with the case that is seen. In another folder, by the same name: by file name and
+    row group `validation_fraction` holds rows out."""
     model: str = SYNTHETIC_RECOGNIZER
     """Folder of a bundle, or one in the box, that did not learn from these labels."""
 
@@ -51,7 +53,8 @@ def recase_file(config: RecaseConfig) -> Counter[str]:
     if config.output.is_dir():
         raise ConfigError(f"output={config.output} is a folder; expected a file's name")
     folder = Folder(str(config.output.parent), setting="output", error=ConfigError)
-    table = _read(config.input)
+    groups = _read(config.input)
+    table = pa.concat_tables(groups)
     recognizer, counts = Recognizer.load(config.model), Counter[str]()
     names = set(table.column_names)
     if {"image", "label"} <= names and pa.types.is_string(table["label"].type):
@@ -72,9 +75,14 @@ def recase_file(config: RecaseConfig) -> Counter[str]:
         )
     texts = pa.array(recased, pa.string())
     written = table.set_column(table.column_names.index(column), column, texts)
-    sink = pa.BufferOutputStream()
-    pq.write_table(written, sink, row_group_size=_ROWS_PER_GROUP)
-    folder.write(config.output.name, sink.getvalue())
+    folder.write(config.output.name, _in_groups(written, [group.num_rows for group in groups]))
+    if config.output.name != config.input.name:
+        logger.warning(
+            "of %s, validation_fraction holds other rows out than of %s, as it goes by the name of "
+            "a file: a model that has trained on one is not to be scored on the other",
+            config.output.name,
+            config.input.name,
+        )
     return counts
 
 
@@ -151,8 +159,21 @@ def _has_case(text: str) -> bool:
     return text.lower() != text.upper()
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: Path) -> list[pa.Table]:
+    """Return its row groups."""
     try:
-        return pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            groups = [file.read_row_group(part) for part in range(file.num_row_groups)]
+            return groups or [file.schema_arrow.empty_table()]
     except (OSError, pa.ArrowInvalid) as error:
         raise DatasetError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def _in_groups(table: pa.Table, sizes: Sequence[int]) -> pa.Buffer:
+    """Return the file that has so many rows in each row group."""
+    sink, begin = pa.BufferOutputStream(), 0
+    with pq.ParquetWriter(sink, table.schema) as writer:
+        for size in filter(None, sizes):
+            writer.write_table(table.slice(begin, size), row_group_size=size)
+            begin += size
+    return sink.getvalue()

@@ -63,6 +63,30 @@ def test_the_regions_of_a_page_get_their_case(tmp_path: Path) -> None:
     assert [region["kind"] for region in told] == ["line", "line", "line", "noise"]
 
 
+def test_the_rows_that_are_held_out_stay_those_where_the_name_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = [f"{number}" for number in range(7)]
+    words = pa.table({"image": [_png(_drawn("1"))] * 7, "label": labels})
+    pq.write_table(words, tmp_path / "in.parquet", row_group_size=3)
+    for name in ("in.parquet", "out.parquet"):
+        recase_file(RecaseConfig(input=tmp_path / "in.parquet", output=tmp_path / "new" / name))
+        assert ("of out.parquet, validation_fraction holds other rows" in caplog.text) == (
+            name == "out.parquet"
+        )
+    with pq.ParquetFile(tmp_path / "new" / "in.parquet") as file:
+        groups = [file.read_row_group(part)["label"].to_pylist() for part in range(3)]
+    assert groups == [labels[:3], labels[3:6], labels[6:]]
+
+
+def test_a_file_without_rows_stays_one(tmp_path: Path) -> None:
+    empty = pa.schema([("image", pa.binary()), ("label", pa.string())]).empty_table()
+    pq.write_table(empty, tmp_path / "in.parquet")
+    config = RecaseConfig(input=tmp_path / "in.parquet", output=tmp_path / "new" / "in.parquet")
+    assert recase_file(config) == {}
+    assert pq.read_table(config.output).equals(empty)
+
+
 def test_files_without_words_and_pages_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="expected `image` with `label`, which is text, or with"):
         _recase(tmp_path, {"text": ["a"]})
