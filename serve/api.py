@@ -1,6 +1,5 @@
 """The HTTP interface: a FastAPI application over the two deployments."""
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
@@ -11,6 +10,7 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from .backend import Backend
 from .formats import media_type
@@ -37,8 +37,6 @@ from .uploads import read_uploads, read_word_images
 
 _PAGE_FOLDER = Path(__file__).parent / "page"
 _STREAMED_AT_A_TIME = 4
-_READY_SECONDS = 5.0  # probes do not wait for long
-_NOT_READY = Fault("unavailable", "the models are being loaded, or have too much to do to answer")
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -100,6 +98,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 def create_app(backend: Backend) -> FastAPI:
     """Build the application."""
+    api = _Api(backend)
     app = FastAPI(
         title="OCR on Ray",
         version="1",
@@ -114,11 +113,11 @@ def create_app(backend: Backend) -> FastAPI:
                 admission=backend.admission,
                 limits=backend.limits,
                 metrics=backend.metrics,
+                routes={route.path for route in api.router.routes if isinstance(route, Route)},
             )
         ],
     )
     answer_with_problems(app)
-    api = _Api(backend)
     app.include_router(api.router)
     # Files have a path of their own: mounted at `/` they made 404 of a wrong method's 405.
     app.add_route("/", _page, include_in_schema=False)
@@ -214,13 +213,10 @@ class _Api:
         return HealthAnswer()
 
     async def readyz(self) -> HealthAnswer:
-        """Say that words and pages can be read; while models are loaded, 503, and soon."""
-        try:
-            async with asyncio.timeout(_READY_SECONDS):
-                self._backend.accepted(await self._words.describe())
-                self._backend.accepted(await self._pages.is_ready())
-        except TimeoutError as error:
-            raise self._backend.problem(_NOT_READY) from error
+        """Say that words and pages can be read, also while much waits; else 503, and soon."""
+        fault = await self._backend.readiness.fault()
+        if fault is not None:
+            raise self._backend.problem(fault)
         return HealthAnswer()
 
     async def _stream(self, request: Request, name: str, options: PageOptions) -> Response:

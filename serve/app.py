@@ -29,14 +29,14 @@ def build(args: dict[str, Any]) -> serve.Application:
     )
     words_handle = words.bind(config.words, config.limits.max_word_pixels)
     pages = _deployment(PageService, "pages", config, config.pages).bind(
-        config.pages, config.limits, words_handle, config.words.calls_under_way // 2
+        config.pages, config.limits, words_handle, config.words.num_calls // 2
     )
     return _deployment(serve.ingress()(Ingress), "ingress", config, config.ingress).bind(
         config.limits,
         config.access,
         config.batches,
         config.pages.reading.documents,
-        config.words.calls_under_way,
+        config.words.num_calls,
         words_handle,
         pages,
     )
@@ -45,12 +45,13 @@ def build(args: dict[str, Any]) -> serve.Application:
 def _deployment(
     plain: type, name: str, config: ServeConfig, replicas: ReplicasConfig
 ) -> serve.Deployment:
-    deployed = serve.deployment(**_options(config, replicas))(plain)
+    deployed = serve.deployment(**replica_options(config, replicas))(plain)
     assert isinstance(deployed, serve.Deployment)
     return deployed.options(name=name)
 
 
-def _options(config: ServeConfig, replicas: ReplicasConfig) -> dict[str, Any]:
+def replica_options(config: ServeConfig, replicas: ReplicasConfig) -> dict[str, Any]:
+    """Return a deployment's options as Ray Serve takes them."""
     options: dict[str, Any] = {
         "ray_actor_options": {"num_cpus": replicas.num_cpus, "num_gpus": replicas.num_gpus},
         "max_ongoing_requests": replicas.max_ongoing_requests,
@@ -60,7 +61,7 @@ def _options(config: ServeConfig, replicas: ReplicasConfig) -> dict[str, Any]:
         ),
         "health_check_period_s": _HEALTH_CHECK_PERIOD_SECONDS,
         "health_check_timeout_s": _HEALTH_CHECK_TIMEOUT_SECONDS,
-        "graceful_shutdown_timeout_s": replicas.drain_seconds,
+        "graceful_shutdown_timeout_s": replicas.drain_seconds or config.limits.max_seconds,
         "logging_config": LoggingConfig(
             encoding="JSON", log_level=config.log_level, enable_access_log=False
         ),

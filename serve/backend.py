@@ -12,6 +12,7 @@ from .messages import Fault, PageOptions
 from .metrics import RequestMetrics
 from .problems import Problem, problem_of, problem_of_image
 from .protocol import PageFormat
+from .readiness import Readiness
 from .remote import Pages, Words
 from .uploads import require_document
 
@@ -24,6 +25,7 @@ class Backend:
 
     words: Words
     pages: Pages
+    readiness: Readiness
     writer: PageWriter
     limits: LimitsConfig
     batches: Batches

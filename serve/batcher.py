@@ -80,11 +80,6 @@ class Batcher(Generic[Item, Result]):
         return job.future
 
     @property
-    def num_waiting(self) -> int:
-        """Jobs that wait for their turn."""
-        return len(self._waiting)
-
-    @property
     def is_alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()

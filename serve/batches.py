@@ -6,6 +6,7 @@ import shlex
 import sys
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
@@ -20,6 +21,7 @@ from ocr_model.inference.bulk.places import open_place
 from ocr_model.inference.bulk.progress import BatchProgress, read_progress
 
 from .limits import BatchesConfig
+from .pools import run_in
 from .problems import Problem
 from .protocol import BatchAnswer, BatchBody
 
@@ -28,6 +30,8 @@ _JOB = _ROOT / "jobs" / "batch_ocr.py"
 _PREFIX = "ocr-batch-"
 _LAST_CHARS = 2000  # of a job's log
 _JOB_SECONDS = "10"  # until it is worth while to ask again
+_ANSWER_SECONDS = 20.0  # of Ray's job server and a bucket together
+_THREADS = 2  # that these may hold for long; pages are written by others
 
 logger = logging.getLogger("ray.serve")
 
@@ -62,7 +66,7 @@ class Batches:
             await self._start(
                 number, shlex.join(command), {"caller": caller, "output": body.output}
             )
-        return await self.tell(number)
+        return BatchAnswer(id=number, status="pending", message="", progress=None, log="")
 
     async def _start(self, number: str, command: str, metadata: dict[str, str]) -> None:
         jobs = await self._ask(number, lambda client: client.list_jobs())
@@ -84,10 +88,18 @@ class Batches:
         """Tell how far a job is.
 
         Raises:
-            Problem: There is no such job, or Ray does not answer.
+            Problem: There is no such job, or Ray or the output's bucket does not answer in time.
         """
         if not number.startswith(_PREFIX):
             raise _no_such_batch(number)
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await self._tell(number)
+        except TimeoutError as error:
+            detail = f"Ray's job server or the output did not answer in {_ANSWER_SECONDS:g} s"
+            raise _no_job_server(detail) from error
+
+    async def _tell(self, number: str) -> BatchAnswer:
         info = await self._ask(number, lambda client: client.get_job_info(number))
         log = await self._ask(number, lambda client: client.get_job_logs(number))
         output = (info.metadata or {}).get("output", "")
@@ -95,7 +107,7 @@ class Batches:
             id=number,
             status=str(info.status.value).lower(),
             message=(info.message or "").partition("\n")[0],  # then the log again
-            progress=await asyncio.to_thread(_progress, output) if output else None,
+            progress=await run_in(self._threads, _progress, output) if output else None,
             log=log[-_LAST_CHARS:],
         )
 
@@ -105,22 +117,22 @@ class Batches:
         return asyncio.Lock()
 
     @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(_THREADS, "batches")
+
+    @cached_property
     def _client(self) -> JobSubmissionClient:
         return JobSubmissionClient(self.config.address)
 
     async def _ask(self, number: str, ask: Callable[[JobSubmissionClient], Answer]) -> Answer:
-        """Call Ray's client, which blocks."""
+        """Call Ray's client."""
         try:
-            return await asyncio.to_thread(lambda: ask(self._client))
+            return await run_in(self._threads, lambda: ask(self._client))
         except (RuntimeError, ConnectionError) as error:  # all that Ray's client raises
             if "does not exist" in str(error):
                 raise _no_such_batch(number) from error
             logger.exception("Ray's job server")
-            status, title = HTTPStatus.SERVICE_UNAVAILABLE, "No jobs can be submitted"
-            detail = "Ray's job server did not take it; the log says more"
-            raise Problem(
-                status, "no-job-server", title, detail, Retry_After=_JOB_SECONDS
-            ) from error
+            raise _no_job_server("Ray's job server did not take it; the log says more") from error
 
 
 def _is_under_way(job: JobDetails) -> bool:
@@ -143,6 +155,11 @@ def _progress(output: str) -> BatchProgress | None:
     except (OCRError, ValueError, KeyError, TypeError) as error:  # not ours, or of something else
         logger.warning("the output of a batch: %s", error)
         return None
+
+
+def _no_job_server(detail: str) -> Problem:
+    status, title = HTTPStatus.SERVICE_UNAVAILABLE, "No jobs can be submitted"
+    return Problem(status, "no-job-server", title, detail, Retry_After=_JOB_SECONDS)
 
 
 def _no_such_batch(number: str) -> Problem:

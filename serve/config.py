@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from ocr_model.config import Config, explain
 from ocr_model.devices import Precision
@@ -25,7 +32,7 @@ class ReplicasConfig(Config):
     """Logical, for placing; threads are those of OMP_NUM_THREADS. All must fit on 2 CPUs, beside
     the 1.25 that a job of `/v1/batches` takes at least."""
     num_gpus: float = Field(0.0, ge=0)
-    """A fraction lets several share one."""
+    """A fraction lets several share one; more than one are whole."""
     max_ongoing_requests: PositiveInt = 64
     """That one replica holds at a time."""
     max_queued_requests: int = Field(256, ge=-1)
@@ -34,8 +41,16 @@ class ReplicasConfig(Config):
     """By replica, on the average: more start above it."""
     upscale_delay_seconds: PositiveFloat = 10.0
     downscale_delay_seconds: PositiveFloat = 300.0
-    drain_seconds: PositiveFloat = 30.0
-    """That a replica which is to stop has for what it holds."""
+    drain_seconds: PositiveFloat | None = None
+    """That a replica which is to stop has for what it holds, and no longer than that takes. null:
+    `limits.max_seconds`, the longest that an answer may take."""
+
+    @field_validator("num_gpus")
+    @classmethod
+    def _more_than_one_are_whole(cls, num_gpus: float) -> float:
+        if num_gpus > 1 and not num_gpus.is_integer():
+            raise ValueError(f"a fraction of a GPU or whole ones, got {num_gpus}")
+        return num_gpus
 
     @model_validator(mode="after")
     def _least_is_least(self) -> "ReplicasConfig":
@@ -76,14 +91,20 @@ class WordsConfig(ReplicasConfig):
     batches; of narrower ones, as many more as have as many pixels when padded: of IIIT5K's some
     150. Fewer read slower, more make words wait longer: docs/benchmarks.md. Where many small
     requests should fill more, `calls_under_way` has to rise with it."""
-    calls_under_way: PositiveInt = 2
+    calls_under_way: PositiveInt | None = None
     """From one replica of the ingress, of about 64 words each, 128 where many wait: what comes
-    meanwhile goes together in the next. Two for each replica: one is computed while the next, if
-    33 words wait, waits there. What comes while several replicas are free is divided among them, in
-    parts of like width, of about 16 words or more."""
+    meanwhile goes together in the next. null: two for each of `max_replicas`: one is computed while
+    the next, if 33 words wait, waits there. What comes while several replicas are free is divided
+    among them, in parts of like width, of about 16 words or more. With fewer, more replicas are
+    never started, as Ray counts calls, and not the words that wait for one."""
     device: str | None = None
     """Such as `cpu` or `cuda`; null: a GPU where the replica was given one."""
     precision: Precision = "auto"
+
+    @property
+    def num_calls(self) -> int:
+        """How many calls are under way, where nothing is said too."""
+        return self.calls_under_way or 2 * self.max_replicas
 
 
 class PagesConfig(ReplicasConfig):

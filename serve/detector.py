@@ -30,6 +30,7 @@ from .config import PagesConfig
 from .limits import LimitsConfig
 from .messages import Fault, PageOptions, PagesAnswer, WordOptions
 from .metrics import PageMetrics
+from .pools import run_in
 from .remote_words import RECOGNIZER_GONE, RefusedError, RemoteRecognizer, go_on
 from .threads import ThreadsAlone, use_threads
 
@@ -62,6 +63,7 @@ class PageService:
         )
         self._threads = ThreadsAlone(config.threads_alone)
         self._detector = BatchedDetector(chosen.load_detector(), config.batch_pixels, self._threads)
+        self._readers = ThreadPoolExecutor(config.max_ongoing_requests, "documents")
         self._metrics = PageMetrics()
         self._find_nothing()
 
@@ -92,7 +94,7 @@ class PageService:
     async def _read_apart(self, document: bytes, options: PageOptions) -> PagesAnswer:
         """Read in a thread; cancelled, hold the request's place until that has stopped."""
         stop = threading.Event()
-        reading = asyncio.create_task(asyncio.to_thread(self._read, document, options, stop))
+        reading = asyncio.create_task(run_in(self._readers, self._read, document, options, stop))
         try:
             return await asyncio.shield(reading)
         except asyncio.CancelledError:

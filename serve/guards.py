@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from ipaddress import ip_address
 
 from pydantic import ValidationError
 
@@ -18,7 +19,6 @@ from ocr_model.errors import ConfigError
 from .limits import AccessConfig, TokenConfig
 from .problems import Problem
 
-_LOOPBACK = ("127.", "::1", "localhost")
 _SECONDS_PER_MINUTE = 60
 _ANYONE = "anyone"
 
@@ -70,9 +70,8 @@ class TokenGuard:
         """
         self._tokens = [*config.tokens, *_tokens_of(config, environment)]
         self._is_open = config.required == "never"
-        is_loopback = host.startswith(_LOOPBACK)
         self.is_needed = config.required == "always" or (
-            config.required == "auto" and (not is_loopback or bool(self._tokens))
+            config.required == "auto" and (not _is_loopback(host) or bool(self._tokens))
         )
         if self.is_needed and not self._tokens:
             raise ConfigError(
@@ -87,11 +86,11 @@ class TokenGuard:
             if token.requests_per_minute
         }
 
-    def admit(self, authorization: str | None, *, on_all_interfaces: bool = False) -> str:
+    def identify(self, authorization: str | None, *, on_all_interfaces: bool = False) -> str:
         """Return the caller's name; `on_all_interfaces` is where loopback is not meant.
 
         Raises:
-            Problem: 401 where there is no token or a wrong one, 429 where it is used up.
+            Problem: 401, there is no token or a wrong one.
         """
         if not self.is_needed and (self._is_open or not on_all_interfaces):
             return _ANYONE
@@ -101,12 +100,19 @@ class TokenGuard:
         name = self._name_of(given.strip())
         if name is None:
             raise _unauthorized("the token is not known", 'Bearer error="invalid_token"')
-        bucket = self._buckets.get(name)
+        return name
+
+    def count(self, caller: str) -> None:
+        """Count a request of a caller who is known.
+
+        Raises:
+            Problem: 429, the token is used up.
+        """
+        bucket = self._buckets.get(caller)
         seconds = bucket.seconds_until_free() if bucket else 0.0
         if seconds:
-            detail = f"{name} may send another request in {seconds:.1f} s"
+            detail = f"{caller} may send another request in {seconds:.1f} s"
             raise _too_many("rate-limited", detail, math.ceil(seconds))
-        return name
 
     def _name_of(self, given: str) -> str | None:
         """Compare with every token, so that the time taken does not say which was near."""
@@ -152,6 +158,13 @@ def _tokens_of(config: AccessConfig, environment: Mapping[str, str]) -> Iterator
         except ValidationError as error:  # without the entry itself, which may be a secret
             faults = "; ".join(line.partition(", got")[0] for line in explain(TokenConfig, error))
             raise ConfigError(f"{config.tokens_variable}, entry {number}: {faults}") from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _unauthorized(detail: str, challenge: str) -> Problem:

@@ -17,6 +17,7 @@ from .formats import PageWriter
 from .guards import Admission, TokenGuard
 from .limits import AccessConfig, BatchesConfig, LimitsConfig
 from .metrics import RequestMetrics
+from .readiness import Readiness, are_running
 from .remote import Pages, Words
 from .rpc import Verbs
 
@@ -39,15 +40,20 @@ class Ingress:
         Raises:
             ConfigError: Tokens are needed where this listens, and there are none.
         """
+        words_part, pages_part = (
+            Words(words, calls_under_way, limits),
+            Pages(pages, limits.max_seconds),
+        )
         self._backend = Backend(
-            words=Words(words, calls_under_way, limits),
-            pages=Pages(pages, limits.max_seconds),
+            words=words_part,
+            pages=pages_part,
+            readiness=Readiness(words_part, pages_part, are_running),
             writer=PageWriter(documents, limits),
             limits=limits,
             tokens=TokenGuard(access, _host()),
             admission=Admission(limits.max_requests, limits.retry_after_seconds),
             batches=Batches(batches),
-            metrics=RequestMetrics(),
+            metrics=RequestMetrics(words_part.num_waiting),
         )
 
         self._verbs = Verbs(self._backend)

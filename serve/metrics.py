@@ -1,6 +1,6 @@
 """Prometheus metrics, which Ray exports from each node; every series has the prefix `ray_ocr_`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ray.serve import metrics
 
@@ -27,7 +27,6 @@ class WordMetrics:
         self._fill = metrics.Histogram("ocr_batch_fill", "Padded pixels by the most.", _SHARES)
         self._waited = metrics.Histogram("ocr_batch_wait_seconds", "Until its turn.", _SECONDS)
         self._computed = metrics.Histogram("ocr_batch_seconds", "Computing a batch.", _SECONDS)
-        self._waiting = metrics.Gauge("ocr_waiting_jobs", "Requests that wait for their turn.")
 
     def report(self, batch: BatchReport) -> None:
         """Count a batch."""
@@ -39,10 +38,6 @@ class WordMetrics:
         self._fill.observe(batch.fill)
         self._waited.observe(batch.seconds_waited)
         self._computed.observe(batch.seconds_computed)
-
-    def show_waiting(self, num_jobs: int) -> None:
-        """Show the queue."""
-        self._waiting.set(num_jobs)
 
 
 class PageMetrics:
@@ -65,7 +60,9 @@ class PageMetrics:
 class RequestMetrics:
     """Of a replica of the ingress."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_waiting: Callable[[], int]) -> None:
+        """Tell of requests, and at each how many words of all wait for a call."""
+        self._num_waiting = num_waiting
         self._requests = metrics.Counter(
             "ocr_requests",
             "Answered requests.",
@@ -76,17 +73,22 @@ class RequestMetrics:
         )
         self._problems = metrics.Counter("ocr_problems", "Refused requests, by kind.", ("kind",))
         self._under_way = metrics.Gauge("ocr_requests_under_way", "Requests now.")
+        self._waiting = metrics.Gauge("ocr_waiting_words", "Words in no call yet, but a page's.")
 
     def begin(self, num_under_way: int) -> None:
         """Show how many there are."""
-        self._under_way.set(num_under_way)
+        self._show(num_under_way)
 
     def end(self, route: str, status: int, caller: str, seconds: float, num_under_way: int) -> None:
         """Count a request that was answered."""
         self._requests.inc(tags={"route": route, "status": str(status), "caller": caller})
         self._seconds.observe(seconds, tags={"route": route})
-        self._under_way.set(num_under_way)
+        self._show(num_under_way)
 
     def count_problem(self, kind: str) -> None:
         """Count a request that was refused."""
         self._problems.inc(tags={"kind": kind})
+
+    def _show(self, num_under_way: int) -> None:
+        self._under_way.set(num_under_way)
+        self._waiting.set(self._num_waiting())

@@ -3,19 +3,21 @@
 import asyncio
 import logging
 import time
+from collections.abc import Set
 from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .account import OPEN, Account
 from .guards import Admission, TokenGuard
 from .limits import LimitsConfig
 from .metrics import RequestMetrics
 from .problems import Problem, internal_problem, too_large
 
 _GUARDED = "/v1/"
-_GONE = 499  # a caller who went away before the answer began, as nginx has it
 _UNMATCHED = "unmatched"  # a path of the caller's own is no name of a series
 _SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -44,10 +46,11 @@ class Gate:
         admission: Admission,
         limits: LimitsConfig,
         metrics: RequestMetrics,
+        routes: Set[str],
     ) -> None:
-        """Stand before `app`."""
+        """Stand before `app`, which has `routes`."""
         self._app, self._tokens, self._admission = app, tokens, admission
-        self._limits, self._metrics = limits, metrics
+        self._limits, self._metrics, self._routes = limits, metrics, routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or refuse it."""
@@ -55,10 +58,11 @@ class Gate:
             await self._app(scope, receive, send)
             return
         body = _Body(receive, self._limits)
-        passage = _Passage(scope, send, body)
+        path = scope["path"]
+        passage = _Passage(scope, send, body, path if path in self._routes else _UNMATCHED)
         try:
-            caller = self._admit(scope)
-            passage.caller = scope["ocr.caller"] = caller
+            self._admit(scope, passage.account)
+            scope["ocr.caller"] = passage.account.caller
             with self._place(scope):
                 self._metrics.begin(self._admission.num_under_way)
                 await self._app(scope, body.receive, passage.send)
@@ -66,65 +70,54 @@ class Gate:
                 raise body.problem
         except Problem as problem:
             await passage.refuse(problem, receive)
+        except ClientDisconnect:  # in the middle of the body
+            pass
         except Exception:  # a border: whatever it is, the caller gets a problem document
             logger.exception("request")
             await passage.refuse(internal_problem(), receive)
         finally:
             self._finish(passage)
 
-    def _admit(self, scope: Scope) -> str:
+    def _admit(self, scope: Scope, account: Account) -> None:
         if not _is_guarded(scope):
-            return "open"
+            account.caller = OPEN
+            return
         headers = Headers(scope=scope)
-        caller = self._tokens.admit(headers.get("authorization"))
+        account.caller = self._tokens.identify(headers.get("authorization"))
+        self._tokens.count(account.caller)
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._limits.max_body_bytes:
             raise too_large(self._limits)
-        return caller
 
     def _place(self, scope: Scope) -> AbstractContextManager[None]:
         is_work = _is_guarded(scope) and scope["method"] == "POST"
         return self._admission.place() if is_work else nullcontext()
 
     def _finish(self, passage: "_Passage") -> None:
-        scope, seconds = passage.scope, time.monotonic() - passage.began
-        route = getattr(scope.get("route"), "path", "") or _UNMATCHED
-        kind, status = scope.get("ocr.problem", ""), passage.status or _GONE
-        if kind:
-            self._metrics.count_problem(kind)
-        num_under_way = self._admission.num_under_way
-        self._metrics.end(route, status, passage.caller, seconds, num_under_way)
-        if passage.caller != "open":
-            logger.info(
-                "request",
-                extra={
-                    "route": route,
-                    "status": status,
-                    "caller": passage.caller,
-                    "problem": kind,
-                    "milliseconds": round(1000 * seconds, 1),
-                },
-            )
+        account, scope = passage.account, passage.scope
+        account.route = getattr(scope.get("route"), "path", "") or account.route
+        account.problem = scope.get("ocr.problem", "")
+        account.close(self._metrics, self._admission.num_under_way)
 
 
 class _Passage:
     """One answer on its way out."""
 
-    def __init__(self, scope: Scope, send: Send, body: "_Body") -> None:
+    def __init__(self, scope: Scope, send: Send, body: "_Body", route: str) -> None:
         self.scope, self._send, self._body = scope, send, body
-        self.began, self.status, self.caller = time.monotonic(), 0, "unknown"
+        self.account = Account(route)
 
     async def refuse(self, problem: Problem, receive: Receive) -> None:
         """End with a problem, unless the answer has begun."""
         self.scope["ocr.problem"], self._body.problem = problem.kind, None
-        if not self.status:
+        if not self.account.status:
             await problem.response()(self.scope, receive, self.send)
 
     async def send(self, message: Message) -> None:
-        if self._body.problem is not None and not self.status:
+        if self._body.problem is not None and not self.account.status:
             return  # FastAPI makes a 400 of whatever reading a body raises
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.account.status = message["status"]
             headers = MutableHeaders(scope=message)
             for name, value in _SECURITY_HEADERS.items():
                 headers.setdefault(name, value)

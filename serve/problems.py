@@ -80,6 +80,12 @@ def faults_of(error: ValidationError | RequestValidationError) -> str:
     )
 
 
+def bad_parameter(error: ValidationError | RequestValidationError) -> Problem:
+    """Return what is wrong with the parameters of a request."""
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    return Problem(status, "bad-parameter", "A parameter is wrong", faults_of(error))
+
+
 def too_large(limits: LimitsConfig) -> Problem:
     """Return what is wrong with a body beyond its limit."""
     detail = f"a body has at most {limits.max_body_bytes} bytes"
@@ -110,8 +116,7 @@ def _of_problem(request: Request, error: Exception) -> JSONResponse:
 
 def _of_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    title, status = "A parameter is wrong", HTTPStatus.UNPROCESSABLE_ENTITY
-    return _of_problem(request, Problem(status, "bad-parameter", title, faults_of(error)))
+    return _of_problem(request, bad_parameter(error))
 
 
 def _of_http(request: Request, error: Exception) -> JSONResponse:

@@ -147,6 +147,8 @@ class ModelsAnswer(_Message):
 
     default: str
     models: list[ModelAnswer]
+    refused: str = ""
+    """Why the models that were configured last could not be loaded; these went on."""
 
 
 class HealthAnswer(_Message):

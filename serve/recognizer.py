@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
@@ -21,9 +22,11 @@ from .batcher import Batcher
 from .config import ModelChoice, ModelsConfig, WordsConfig
 from .messages import Fault, Reading, UserConfig, WordJob, WordOptions, WordsAnswer
 from .metrics import WordMetrics
+from .pools import run_in
 from .protocol import AttentionAnswer, ModelAnswer, ModelsAnswer
 
 _WARM_UP_WIDTHS = (1, 2, 4)  # heights
+_DECODERS = 4  # threads: the next calls' pictures are decoded beside the network
 _MOST_MAP_CELLS = 96  # of an attention map's longer side, which is drawn over a word on a screen
 
 logger = logging.getLogger("ray.serve")
@@ -35,6 +38,8 @@ class _Models:
 
     default: str
     by_name: dict[str, tuple[ModelChoice, Recognizer]]
+    refused: str = ""
+    """Why those that came last are not these."""
 
 
 @dataclass(frozen=True)
@@ -54,29 +59,37 @@ class WordReader:
         self._config, self._max_word_pixels = config, max_word_pixels
         self._models: _Models | None = None
         self._metrics = WordMetrics()
+        self._decoders = ThreadPoolExecutor(_DECODERS, "pictures")
         self._batcher = Batcher[Pixels, Reading](self._compute, 1.0, self._metrics.report)
 
     async def reconfigure(self, user_config: UserConfig) -> None:
         """Load the models that are named and warm them up, then let them take over.
 
-        Those that stay the same are kept. Calls under way end with the model they began with.
+        Those that stay the same are kept. Calls under way end with the model they began with. Where
+        one cannot be loaded all former ones go on, as Ray ends a replica that raises here, and with
+        each of them the service.
 
         Raises:
-            ValueError: `user_config` is not as `ModelsConfig` says; the former ones go on.
+            ValueError: `user_config` is not as `ModelsConfig` says, and there are no former ones.
             BundleError: One is missing, incomplete or altered; the same.
         """
-        self._models = await asyncio.to_thread(self._load, user_config)
+        try:
+            self._models = await asyncio.to_thread(self._load, user_config)
+        except (ValueError, OCRError) as error:
+            if self._models is None:
+                raise
+            logger.exception("the former models go on")
+            self._models = replace(self._models, refused=str(error))
         logger.info("models: %s", ", ".join(self._models.by_name))
 
     async def read(self, jobs: Sequence[WordJob]) -> list[WordsAnswer]:
         """Read the words of several requests; what is wrong with one does not touch the others."""
-        self._metrics.show_waiting(self._batcher.num_waiting)
         return list(await asyncio.gather(*(self._read_job(job) for job in jobs)))
 
     async def attend(self, image: bytes, options: WordOptions) -> AttentionAnswer | Fault:
         """Read one upright word and say where each character was seen."""
         try:
-            return await asyncio.to_thread(self._attend, image, options)
+            return await run_in(self._decoders, self._attend, image, options)
         except ImageError as error:
             return Fault("bad_image", str(error))
         except _UnknownModelError as error:
@@ -93,7 +106,7 @@ class WordReader:
             _description(name, choice, recognizer)
             for name, (choice, recognizer) in models.by_name.items()
         ]
-        return ModelsAnswer(default=models.default, models=described)
+        return ModelsAnswer(default=models.default, models=described, refused=models.refused)
 
     async def infos(self) -> tuple[str, dict[str, BundleInfo]]:
         """Return the default's name, and what all models take."""
@@ -146,7 +159,7 @@ class WordReader:
 
     async def _read_job(self, job: WordJob) -> WordsAnswer:
         try:
-            key, decoded = await asyncio.to_thread(self._prepare, job)
+            key, decoded = await run_in(self._decoders, self._prepare, job)
             pixels = [image for image in decoded if not isinstance(image, Reading)]
             readings = iter(await self._submit(pixels, key))
         except _UnknownModelError as error:

@@ -46,6 +46,10 @@ class Words:
         self._waiting = WaitingWords(_MOST_CALL_BYTES, limits.max_word_pixels)
         self._calls: set[asyncio.Task[None]] = set()
 
+    def num_waiting(self) -> int:
+        """Count the words that are in no call yet."""
+        return len(self._waiting)
+
     async def read(self, job: WordJob) -> WordsAnswer:
         """Read the words of a request; cancelled while it waits, it costs nothing."""
         answer = self._waiting.add(job)

@@ -13,10 +13,11 @@ from ray.serve.grpc_util import RayServegRPCContext
 from ocr_model.errors import OCRError
 
 from . import ocr_pb2
+from .account import Account
 from .backend import Backend
 from .formats import media_type
 from .messages import Reading, WordJob
-from .problems import Problem, faults_of, internal_problem, too_large
+from .problems import Problem, bad_parameter, internal_problem, too_large
 from .protocol import OcrQuery, RecognizeQuery
 
 _CODES = {
@@ -28,6 +29,7 @@ _CODES = {
     HTTPStatus.GATEWAY_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
     HTTPStatus.INTERNAL_SERVER_ERROR: grpc.StatusCode.INTERNAL,
 }
+_SERVICE = "/ocr.OCR/"
 _Request = ocr_pb2.RecognizeRequest | ocr_pb2.ReadRequest
 
 logger = logging.getLogger("ray.serve")
@@ -44,7 +46,7 @@ class Verbs:
     ) -> ocr_pb2.RecognizeReply:
         """Read pictures of words."""
         limits = self._backend.limits
-        with self._guarded(request, context):
+        with self._guarded("Recognize", request, context):
             query = RecognizeQuery.model_validate(
                 _options(request.options) | _given(request, "orientations")
             )
@@ -59,7 +61,7 @@ class Verbs:
         self, request: ocr_pb2.ReadRequest, context: RayServegRPCContext
     ) -> ocr_pb2.ReadReply:
         """Read a picture or a PDF."""
-        with self._guarded(request, context):
+        with self._guarded("Read", request, context):
             query = OcrQuery.model_validate(
                 _options(request.options) | _given(request, "format", "orientation", "pages")
             )
@@ -69,32 +71,42 @@ class Verbs:
             return ocr_pb2.ReadReply(content=content, media_type=media_type(query.format))
 
     @contextmanager
-    def _guarded(self, request: _Request, context: RayServegRPCContext) -> Iterator[None]:
+    def _guarded(
+        self, verb: str, request: _Request, context: RayServegRPCContext
+    ) -> Iterator[None]:
         """Let known callers in, as many as there are places, and tell errors as gRPC does.
 
         Ray's gRPC proxies listen on all interfaces, whatever HTTP's do. Ray Serve takes the code
         that was set when an exception comes.
         """
-        metadata = dict(context.invocation_metadata())
+        account, backend = Account(_SERVICE + verb), self._backend
         try:
-            self._backend.tokens.admit(metadata.get("authorization"), on_all_interfaces=True)
-            if request.ByteSize() > self._backend.limits.max_body_bytes:
-                raise too_large(self._backend.limits)
-            with self._backend.admission.place():
+            self._admit(request, context, account)
+            with backend.admission.place():
+                backend.metrics.begin(backend.admission.num_under_way)
                 yield
+            account.status = HTTPStatus.OK
         except Problem as problem:
-            raise _told(context, problem) from None
+            raise _told(context, account, problem) from None
         except ValidationError as error:
-            context.set_code(grpc.StatusCode.INVALID_ARGUMENT)
-            context.set_details(faults_of(error))
-            raise OCRError(faults_of(error)) from None
+            raise _told(context, account, bad_parameter(error)) from None
         except Exception:  # a border: whatever it is, the caller gets no traceback
             logger.exception("request")
-            raise _told(context, internal_problem()) from None
+            raise _told(context, account, internal_problem()) from None
+        finally:
+            account.close(backend.metrics, backend.admission.num_under_way)
+
+    def _admit(self, request: _Request, context: RayServegRPCContext, account: Account) -> None:
+        given = dict(context.invocation_metadata()).get("authorization")
+        account.caller = self._backend.tokens.identify(given, on_all_interfaces=True)
+        self._backend.tokens.count(account.caller)
+        if request.ByteSize() > self._backend.limits.max_body_bytes:
+            raise too_large(self._backend.limits)
 
 
-def _told(context: RayServegRPCContext, problem: Problem) -> OCRError:
+def _told(context: RayServegRPCContext, account: Account, problem: Problem) -> OCRError:
     """Tell the caller, and return what can be pickled, as a problem cannot."""
+    account.status, account.problem = problem.status, problem.kind
     context.set_code(_CODES.get(problem.status, grpc.StatusCode.INVALID_ARGUMENT))
     context.set_details(f"{problem.kind}: {problem.detail}")
     return OCRError(str(problem))

@@ -41,11 +41,13 @@ async def read_uploads(request: Request, most: int) -> list[Upload]:
     except HTTPException as error:
         if error.detail.startswith("Too many files"):
             raise _too_many_images(error.detail) from error
-        raise Problem(_UNPROCESSABLE, "bad-form", "The form is broken", error.detail) from error
+        raise _bad_form(error.detail) from error
+    except (LookupError, UnicodeError) as error:  # of the charset that the caller names
+        raise _bad_form(str(error)) from error
     files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
     if not files:
         raise Problem(_UNPROCESSABLE, "no-file", "There is no file", "the form has no file")
-    uploads = [Upload(file.filename or "", await file.read()) for file in files]
+    uploads = [Upload(_encodable(file.filename or ""), await file.read()) for file in files]
     await form.close()
     return uploads
 
@@ -80,6 +82,15 @@ def require_document(data: bytes) -> None:
         detail = f"it begins with {data[:8]!r}; expected JPEG, PNG, TIFF, WebP, GIF, BMP or PDF"
         status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
         raise Problem(status, "not-an-image", "Neither picture nor PDF", detail)
+
+
+def _bad_form(detail: str) -> Problem:
+    return Problem(_UNPROCESSABLE, "bad-form", "The form is broken", detail)
+
+
+def _encodable(name: str) -> str:
+    """Replace halves of characters, which some charsets give and UTF-8 cannot have."""
+    return name.encode(errors="replace").decode()
 
 
 def _too_many_images(detail: str) -> Problem:

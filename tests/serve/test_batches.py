@@ -2,6 +2,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -166,6 +167,34 @@ def test_a_batch_that_is_not_there_is_a_problem(job_server: str) -> None:
     with pytest.raises(Problem) as caught:
         asyncio.run(batches.tell("ocr-batch-0"))
     assert caught.value.status == HTTPStatus.NOT_FOUND
+
+
+def test_a_bucket_that_does_not_answer_holds_nobody_else_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_answer = threading.Event()
+    monkeypatch.setattr("serve.batches._ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr("serve.batches._progress", lambda output: may_answer.wait())
+    details = JobDetails(
+        type=JobType.SUBMISSION,
+        entrypoint="",
+        status=JobStatus.RUNNING,
+        submission_id="ocr-batch-0",
+        metadata={"output": "s3://slow/"},
+    )
+    server, batches = _JobServer(), Batches(BatchesConfig())
+    server.started.append(details)
+    vars(batches)["_client"] = server
+
+    async def ask() -> list[BaseException | BatchAnswer]:
+        asked = [batches.tell("ocr-batch-0") for _ in range(20)]
+        refused = await asyncio.gather(*asked, return_exceptions=True)
+        assert await asyncio.to_thread(lambda: True)  # where pages are written
+        may_answer.set()
+        return refused
+
+    statuses = {answer.status for answer in asyncio.run(ask()) if isinstance(answer, Problem)}
+    assert statuses == {HTTPStatus.SERVICE_UNAVAILABLE}
 
 
 def test_no_job_server_is_a_problem_that_passes() -> None:

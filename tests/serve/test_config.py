@@ -6,6 +6,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from ocr_model.errors import ConfigError
 from ocr_model.inference.documents import DocumentConfig
+from serve.app import replica_options
 from serve.config import ModelsConfig, ServeConfig, serve_config
 from serve.limits import LimitsConfig, TokenConfig
 from serve.messages import PageOptions
@@ -45,6 +46,33 @@ def test_the_default_application_and_a_batch_job_fit_on_two_cpus() -> None:
     parts = (config.ingress, config.words, config.pages)
     reader_and_fetch = 1.25
     assert sum(part.num_cpus * part.max_replicas for part in parts) + reader_and_fetch <= 2.0
+
+
+def test_by_default_calls_are_enough_for_all_replicas_and_answers_end_before_a_replica() -> None:
+    config = serve_config({"words": {"max_replicas": 3}, "limits": {"max_seconds": 50}})
+    assert config.words.num_calls == 6
+    assert config.words.replace(calls_under_way=4).num_calls == 4
+    assert replica_options(config, config.pages)["graceful_shutdown_timeout_s"] == 50
+    told = config.pages.replace(drain_seconds=7)
+    assert replica_options(config, told)["graceful_shutdown_timeout_s"] == 7
+
+
+def test_a_replica_may_have_a_fraction_of_a_gpu_and_their_number_may_follow_the_queue() -> None:
+    config = serve_config(
+        {"words": {"num_gpus": 0.5, "max_replicas": 4, "target_ongoing_requests": 1.5}}
+    )
+    options = replica_options(config, config.words)
+    assert options["ray_actor_options"] == {"num_cpus": 0.3, "num_gpus": 0.5}
+    scaling = options["autoscaling_config"]
+    assert (scaling.min_replicas, scaling.max_replicas) == (1, 4)
+    assert scaling.target_ongoing_requests == 1.5
+    assert replica_options(config, config.pages)["num_replicas"] == 1
+
+
+@pytest.mark.parametrize("number", [1.5, -1])
+def test_more_than_one_gpu_is_whole(number: float) -> None:
+    with pytest.raises(ConfigError, match=r"words\.num_gpus"):
+        serve_config({"words": {"num_gpus": number}})
 
 
 def test_documents_are_opened_as_configured_and_asked_for_within_the_limits() -> None:

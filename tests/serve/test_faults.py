@@ -102,6 +102,30 @@ def test_a_change_of_model_under_load_drops_no_request(
     assert pids == {name: _replica(name).pid for name in pids}
 
 
+def test_models_that_cannot_be_loaded_leave_those_that_are_there(
+    load: Callable[[], Any],
+    client: httpx2.Client,
+    deploy: Deploy,
+    models: dict[str, Any],
+    wait_until: Callable[..., float],
+) -> None:
+    def refused() -> str:
+        return str(client.get("/v1/models").json()["refused"])
+
+    with load() as running:
+        wait_until(lambda: len(running.responses) > 4)
+        pid = _replica("words").pid
+        deploy({**models, "models": {"compact": {"bundle": "/no/bundle"}}})
+        wait_until(lambda: "/no/bundle" in refused())
+        num_before = len(running.responses)
+        wait_until(lambda: len(running.responses) > num_before + 8)
+        deploy(models)
+        wait_until(lambda: refused() == "")
+    assert running.errors == []
+    assert set(running.count()) == {200}, running.count()
+    assert _replica("words").pid == pid
+
+
 @pytest.mark.parametrize("deployment", ["words", "pages", "ingress"])
 def test_a_killed_replica_is_replaced_and_only_its_own_requests_are_refused(
     deployment: str,

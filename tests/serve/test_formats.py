@@ -41,7 +41,7 @@ def test_an_answer_that_is_not_written_in_time_is_a_problem(
     endless = make_pdf(b"0 0 m 190 90 l 10 50 l f " * 300_000, b"")
     documents = DocumentConfig(dpi=72, pdf_bounds=PDFBounds(page_seconds=2))
     limits = LimitsConfig(max_seconds=0.1)
-    parts = {"words", "batches", "tokens", "admission", "metrics"}
+    parts = {"words", "readiness", "batches", "tokens", "admission", "metrics"}
     backend = Backend(
         pages=cast("Any", Pages()),
         writer=PageWriter(documents, limits),

@@ -28,26 +28,37 @@ def _access(**token: object) -> AccessConfig:
 
 def _refused(guard: TokenGuard, authorization: str | None) -> Problem:
     with pytest.raises(Problem) as caught:
-        guard.admit(authorization)
+        guard.count(guard.identify(authorization))
     return caught.value
 
 
 def test_on_loopback_everybody_may_come_in() -> None:
-    assert TokenGuard(AccessConfig(), "127.0.0.1", {}).admit(None) == "anyone"
+    assert TokenGuard(AccessConfig(), "127.0.0.1", {}).identify(None) == "anyone"
 
 
 def test_what_listens_on_all_interfaces_asks_for_a_token_all_the_same() -> None:
     with pytest.raises(Problem):
-        TokenGuard(AccessConfig(), "127.0.0.1", {}).admit(None, on_all_interfaces=True)
+        TokenGuard(AccessConfig(), "127.0.0.1", {}).identify(None, on_all_interfaces=True)
     opened = TokenGuard(AccessConfig(required="never"), "127.0.0.1", {})
-    assert opened.admit(None, on_all_interfaces=True) == "anyone"
+    assert opened.identify(None, on_all_interfaces=True) == "anyone"
 
 
 def test_beyond_loopback_nothing_starts_without_tokens() -> None:
     with pytest.raises(ConfigError, match=r"listens on 0\.0\.0\.0 and no caller has a token"):
         TokenGuard(AccessConfig(), "0.0.0.0", {})  # nothing is opened
     opened = TokenGuard(AccessConfig(required="never"), "0.0.0.0", {})
-    assert opened.admit(None) == "anyone"
+    assert opened.identify(None) == "anyone"
+
+
+@pytest.mark.parametrize("host", ["localhost.example.org", "::1234", "127.example.org", ""])
+def test_what_only_begins_like_loopback_is_none(host: str) -> None:
+    with pytest.raises(ConfigError, match="no caller has a token"):
+        TokenGuard(AccessConfig(), host, {})
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1", "127.0.0.1", "127.1.2.3"])
+def test_loopback_needs_no_token(host: str) -> None:
+    assert not TokenGuard(AccessConfig(), host, {}).is_needed
 
 
 def test_a_token_that_would_not_be_asked_for_is_an_error() -> None:
@@ -57,8 +68,8 @@ def test_a_token_that_would_not_be_asked_for_is_an_error() -> None:
 
 def test_a_caller_is_known_by_the_token() -> None:
     guard = TokenGuard(_access(), "127.0.0.1", {})
-    assert guard.admit(f"Bearer {SECRET}") == "alice"
-    assert guard.admit(f"bearer  {SECRET} ") == "alice"
+    assert guard.identify(f"Bearer {SECRET}") == "alice"
+    assert guard.identify(f"bearer  {SECRET} ") == "alice"
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Basic abc", "Bearer wrong", SECRET])
@@ -73,19 +84,19 @@ def test_a_used_up_token_says_when_to_come_again() -> None:
     clock = Clock()
     guard = TokenGuard(_access(requests_per_minute=6, burst=2), "127.0.0.1", {}, clock)
     for _ in range(2):
-        guard.admit(f"Bearer {SECRET}")
+        guard.count("alice")
     problem = _refused(guard, f"Bearer {SECRET}")
     assert problem.status == HTTPStatus.TOO_MANY_REQUESTS
     assert problem.headers["Retry-After"] == "10"
     clock.seconds = 10
-    assert guard.admit(f"Bearer {SECRET}") == "alice"
+    guard.count("alice")
     _refused(guard, f"Bearer {SECRET}")
 
 
 def test_tokens_may_be_in_the_environment() -> None:
     environment = {"OCR_TOKENS": f"bob:{SHA256} carol:{'0' * 64}:30"}
     guard = TokenGuard(AccessConfig(), "127.0.0.1", environment)
-    assert guard.admit(f"Bearer {SECRET}") == "bob"
+    assert guard.identify(f"Bearer {SECRET}") == "bob"
 
 
 def test_a_token_in_place_of_its_hash_is_refused_and_not_repeated() -> None:

@@ -2,11 +2,15 @@ import json
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import grpc
 import httpx2
 import pytest
 import ray
+
+from serve import ocr_pb2, ocr_pb2_grpc
 
 Picture = Callable[..., bytes]
 DASHBOARD = Path(__file__).parents[2] / "cluster" / "grafana" / "serving.json"
@@ -49,6 +53,32 @@ def test_pages_of_a_caller_who_went_away_are_not_read(
     assert _count_when_still(wait_until) == read + 1
 
 
+def test_requests_over_grpc_and_who_has_used_a_token_up_are_counted(
+    client: httpx2.Client,
+    grpc_address: str,
+    tokens: dict[str, str],
+    word_picture: Picture,
+    wait_until: Callable[..., float],
+) -> None:
+    metadata = [("application", "ocr"), ("authorization", f"Bearer {tokens['rarely']}")]
+    request = ocr_pb2.RecognizeRequest(images=[word_picture()])
+    with grpc.insecure_channel(grpc_address) as channel:
+        stub = ocr_pb2_grpc.OCRStub(channel)
+        for _ in range(3):
+            with suppress(grpc.RpcError):
+                stub.Recognize(request, metadata=metadata, timeout=60)
+    headers = {"Authorization": f"Bearer {tokens['rarely']}"}
+    response = client.post("/v1/recognize", content=word_picture(), headers=headers)
+    assert response.status_code == 429
+
+    def count(route: str) -> float:
+        return _count(
+            "ray_ocr_requests_total", 'caller="rarely"', f'route="{route}"', 'status="429"'
+        )
+
+    wait_until(lambda: count("/ocr.OCR/Recognize") > 0 and count("/v1/recognize") > 0, 60)
+
+
 def _gone() -> float:
     return _count("ray_ocr_requests_total", 'status="499"')
 
@@ -66,9 +96,13 @@ def _count_when_still(wait_until: Callable[..., float]) -> float:
     return former[0]
 
 
-def _count(counter: str, tag: str) -> float:
-    """Return a counter's sum over all series with a tag."""
-    lines = [line for line in _exported().splitlines() if line.startswith(counter) and tag in line]
+def _count(counter: str, *tags: str) -> float:
+    """Return a counter's sum over all series with these tags."""
+    lines = [
+        line
+        for line in _exported().splitlines()
+        if line.startswith(counter) and all(tag in line for tag in tags)
+    ]
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 

@@ -51,12 +51,17 @@ def test_models_that_are_no_longer_named_are_let_go_and_those_that_stay_are_kept
 
 
 def test_a_bundle_that_is_not_there_leaves_the_former_models(words: WordReader) -> None:
-    _name(words, compact="compact")
     with pytest.raises(BundleError):
         _name(words, compact="/no/bundle")
+    _name(words, compact="compact")
+    assert asyncio.run(words.describe()).refused == ""
+    _name(words, compact="/no/bundle")
     assert _is_known(words, "compact")
     default, infos = asyncio.run(words.infos())
     assert (default, list(infos)) == ("compact", ["compact"])
+    assert "/no/bundle" in asyncio.run(words.describe()).refused
+    _name(words, compact="compact")
+    assert asyncio.run(words.describe()).refused == ""
 
 
 def test_a_language_is_read_with_its_lexicon(
