@@ -102,6 +102,23 @@ def test_a_page_comes_in_every_format_as_it_is_read_in_one_process(
     assert answers["pdf"].content.startswith(b"%PDF-")
 
 
+def test_pages_follow_the_callers_characters_lexicon_and_orientation(
+    client: httpx2.Client, page_picture: Picture
+) -> None:
+    def read(picture: bytes, **query: object) -> list[str]:
+        response = client.post("/v1/ocr", content=picture, params={"format": "text", **query})
+        assert response.status_code == 200, response.text
+        return str(response.text).split()
+
+    page = page_picture("HOTEL Paris", "Room 1805")
+    assert set(read(page, lexicon=["MOTEL", "Rome"], min_confidence=0)) <= {"MOTEL", "Rome"}
+    assert set("".join(read(page, characters="0123456789"))) <= set("0123456789")
+    pixels = np.asarray(Image.open(io.BytesIO(page)))
+    upside_down = cv2.imencode(".png", cv2.rotate(pixels, cv2.ROTATE_180))[1].tobytes()
+    assert read(upside_down) == read(page)
+    assert read(upside_down, orientation="upright") != read(page)
+
+
 def test_a_pdf_is_read_page_by_page(
     client: httpx2.Client, page_picture: Picture, reader: PageReader
 ) -> None:

@@ -83,3 +83,15 @@ def test_once_the_words_of_a_page_are_lost_no_further_ones_are_asked_for(
     assert isinstance(found, Fault)
     assert found.reason == "unavailable"
     assert words.num_calls < NUM_PAGES
+
+
+def test_health_is_that_of_the_network(info: BundleInfo, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of order")
+
+    words = cast("Any", _Words(info, lambda job: []))
+    pages = PageService(PagesConfig(device="cpu"), LimitsConfig(), words, 1)
+    asyncio.run(pages.check_health())
+    monkeypatch.setattr("ocr_model.detection.compact.CompactDetector.find", fail)
+    with pytest.raises(RuntimeError, match="out of order"):
+        asyncio.run(pages.check_health())

@@ -7,6 +7,7 @@ import pytest
 from ocr_model.decoding.lexicon import Lexicon
 from ocr_model.errors import BundleError
 from ocr_model.inference.recognizer import Recognizer
+from serve.batcher import Batcher
 from serve.config import WordsConfig
 from serve.messages import Fault, WordJob, WordOptions
 from serve.recognizer import WordReader
@@ -62,6 +63,24 @@ def test_a_bundle_that_is_not_there_leaves_the_former_models(words: WordReader) 
     assert "/no/bundle" in asyncio.run(words.describe()).refused
     _name(words, compact="compact")
     assert asyncio.run(words.describe()).refused == ""
+
+
+def test_health_is_that_of_the_batcher_and_of_the_model(
+    words: WordReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _name(words, compact="compact")
+    asyncio.run(words.check_health())
+    with monkeypatch.context() as patch:
+        patch.setattr(Recognizer, "read", _raise)
+        with pytest.raises(RuntimeError, match="out of order"):
+            asyncio.run(words.check_health())
+    monkeypatch.setattr(Batcher, "is_alive", False)
+    with pytest.raises(RuntimeError, match="thread has ended"):
+        asyncio.run(words.check_health())
+
+
+def _raise(*_: object, **__: object) -> None:
+    raise RuntimeError("out of order")
 
 
 def test_a_language_is_read_with_its_lexicon(
