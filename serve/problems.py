@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -75,9 +76,13 @@ def problem_of_image(error: str) -> Problem:
 def faults_of(error: ValidationError | RequestValidationError) -> str:
     """Say what is wrong and where, without the values, which are the caller's."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+        ": ".join(filter(None, (".".join(map(str, fault["loc"])), _message_of(fault))))
         for fault in error.errors()
     )
+
+
+def _message_of(fault: Mapping[str, Any]) -> str:
+    return str(fault["msg"]).removeprefix("Value error, ")
 
 
 def bad_parameter(error: ValidationError | RequestValidationError) -> Problem:
@@ -88,7 +93,7 @@ def bad_parameter(error: ValidationError | RequestValidationError) -> Problem:
 
 def too_large(limits: LimitsConfig) -> Problem:
     """Return what is wrong with a body beyond its limit."""
-    detail = f"a body has at most {limits.max_body_bytes} bytes"
+    detail = f"a body has at most {limits.max_body_bytes / 1e6:g} MB"
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", "The body is too large", detail
     )

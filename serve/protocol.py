@@ -29,7 +29,7 @@ class WordQuery(_Message):
     """A name of `/v1/models`; empty: the default."""
     characters: str | None = Field(None, min_length=1, max_length=1000)
     """The only ones that may be read, such as `0123456789`."""
-    lexicon: Annotated[list[str], Field(max_length=10_000)] = []
+    lexicon: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=10_000)] = []
     """May be repeated: words that a reading must be among."""
     lexicon_bonus: float | None = Field(None, ge=0, le=100)
     """With it, other words can be read too; the lexicon's gain so much in log probability."""

@@ -48,12 +48,14 @@ class _Caller(Generic[Http, Retry]):
         Raises:
             ConfigError: The address or the token cannot be one.
         """
+        if not address.startswith(("http://", "https://")):
+            raise ConfigError(f"address={address} is none, expected such as http://127.0.0.1:8000")
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise ConfigError("the token has characters that no header takes")
         try:
             self._http = self._http_kind(**connection_settings(address, token, timeout_seconds))
         except httpx2.InvalidURL as error:
             raise ConfigError(f"address={address} is none: {error}") from error
-        except UnicodeEncodeError:
-            raise ConfigError("the token has characters that no header takes") from None
         self._retrying = self._retry_kind(
             retry=retry_if_exception(is_passing),
             wait=wait_seconds,

@@ -88,7 +88,8 @@ def checked(response: httpx2.Response) -> httpx2.Response:
 
 def unanswered(error: httpx2.TransportError) -> ServiceError:
     """Return the error of a request without an answer."""
-    return ServiceError(0, "no-answer", f"{type(error).__name__}: {error}", None)
+    address = error.request.url.join("/")
+    return ServiceError(0, "no-answer", f"{address}: {type(error).__name__}: {error}", None)
 
 
 def wait_seconds(state: RetryCallState) -> float:

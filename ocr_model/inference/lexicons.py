@@ -21,8 +21,8 @@ def normalized(lexicon: Lexicon, normalization: Normalization) -> Lexicon:
     num_lost = len(lexicon.words) - len(kept)
     if 2 * num_lost > len(lexicon.words):
         raise ConfigError(
-            f"{num_lost} of the lexicon's {len(lexicon.words)} words cannot be read: the "
-            f"model's labels ({normalization}) have not their letters"
+            f"words of the lexicon cannot be read, {num_lost} of {len(lexicon.words)}: the model's "
+            f"labels ({normalization}) have not their letters"
         )
     if num_lost:
         logger.warning("%d words of the lexicon have letters that labels lack", num_lost)

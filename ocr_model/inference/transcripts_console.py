@@ -44,5 +44,10 @@ class TranscriptConsole(ProgressConsole):
         unread = f", {self._num_unread} could not be read" if self._num_unread else ""
         seconds = time.monotonic() - self._began
         self.console.print(
-            f"{self.num_read} pages, {self._num_words} words in {seconds:.1f} s{unread}"
+            f"{_count(self.num_read, 'page')}, {_count(self._num_words, 'word')} in {seconds:.1f} s"
+            f"{unread}"
         )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

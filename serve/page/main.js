@@ -22,7 +22,8 @@ let request = null;
 let interrupted = null;
 
 async function read([file, ...others]) {
-  await work(`Reading ${file.name} …`, async (signal) => {
+  const began = performance.now();
+  await work(file, `Reading ${file.name} …`, async (signal) => {
     const [image, answer] = await Promise.all([
       loadImage(file),
       readDocument(file, "json", signal).then((response) => response.json()),
@@ -33,21 +34,21 @@ async function read([file, ...others]) {
     document.body.dataset.state = "read";
     $("#result").hidden = false;
     showPage(0);
-    return summary(answer.pages) + (others.length ? " Only the first file was read." : "");
+    return summary(answer.pages, performance.now() - began) + (others.length ? " Only the first file was read." : "");
   });
 }
 
 async function download(format) {
   const { file } = shown;
-  await work(`Writing ${format} …`, async (signal) => {
+  await work(file, `Writing ${format} …`, async (signal) => {
     const response = await readDocument(file, format, signal);
     downloads.save(await response.blob(), format, file.name);
     return `Written: ${format}.`;
   });
 }
 
-/** Do one thing at a time, and say how it goes: `task` returns what is said at its end. */
-async function work(title, task) {
+/** Do one thing with a file at a time, and say how it goes: `task` returns what is said at its end. */
+async function work(file, title, task) {
   request?.abort();
   const own = (request = new AbortController());
   announce(title, true);
@@ -59,7 +60,7 @@ async function work(title, task) {
   } catch (error) {
     if (request !== own) return; // something newer is under way
     announce(own.signal.aborted ? "Stopped." : "", false);
-    if (!own.signal.aborted) showProblem(error, () => work(title, task));
+    if (!own.signal.aborted) showProblem(file, error, () => work(file, title, task));
   }
 }
 
@@ -69,9 +70,9 @@ function announce(said, isBusy) {
   $("#stop").hidden = !isBusy;
 }
 
-function showProblem(problem, again) {
+function showProblem(file, problem, again) {
   const heading = document.createElement("strong");
-  heading.textContent = problem.title ?? "This page failed";
+  heading.textContent = `${file.name}: ${problem.title ?? "this page failed"}`;
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = "Try again";
@@ -84,7 +85,8 @@ function showProblem(problem, again) {
 
 function advice({ status, detail, message, retryAfter }) {
   if (status === 401 && !storedToken()) return "Give it below, and the page goes on.";
-  return `${detail ?? message}.${retryAfter ? ` Try again in ${count(retryAfter, "second")}.` : ""}`;
+  const said = (detail ?? message).replace(/\.+$/, "");
+  return `${said}.${retryAfter ? ` Try again in ${count(retryAfter, "second")}.` : ""}`;
 }
 
 /** Show the page of that index. */
@@ -107,11 +109,10 @@ function imageOfPage() {
   return shown.number ? null : shown.image;
 }
 
-function summary(pages) {
+function summary(pages, milliseconds) {
   const words = pages.reduce((sum, page) => sum + wordsOf(page).words.length, 0);
-  const seconds = pages.flatMap((page) => Object.values(page.seconds)).reduce((a, b) => a + b, 0);
   const where = pages.length > 1 ? ` on ${pages.length} pages` : "";
-  return `${count(words, "word")}${where}, in ${seconds.toFixed(1)} s.`;
+  return `${count(words, "word")}${where}, in ${(milliseconds / 1000).toFixed(1)} s.`;
 }
 
 /** Return the picture, or null where the browser cannot show it: PDF, and mostly TIFF. */

@@ -79,7 +79,9 @@ def test_a_folder_is_read_once_and_a_rerun_reads_what_is_new_or_changed(
     assert (result.reason, result.counts.images, result.totals.images) == ("complete", 40, 40)
     assert _rows(tmp_path) == {f"{n:03}.png": f"word {n}" for n in range(40)}
 
+    report = (tmp_path / "out" / "report.html").read_bytes()
     assert read("unit_images=7").counts.images == 0
+    assert (tmp_path / "out" / "report.html").read_bytes() == report
     _fill(tmp_path, {"003.png": b"changed", "0035.png": b"new"})
     result = read("unit_images=7")
     assert (result.counts.images, result.totals.images) == (2, 41)

@@ -288,7 +288,9 @@ def test_a_lexicon_of_which_no_word_can_be_read_is_refused(recognizer: Recognize
 def test_a_lexicon_in_letters_that_labels_lack_is_refused_and_a_few_are_left_out(
     recognizer: Recognizer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(ConfigError, match="2 of the lexicon's 3 words cannot be read: the model's"):
+    with pytest.raises(
+        ConfigError, match="words of the lexicon cannot be read, 2 of 3: the model's"
+    ):
         recognizer.read([], ReadOptions(lexicon=Lexicon(("м2", "да", "12"), bonus=2.0)))
     options = ReadOptions(lexicon=Lexicon(("ab", "м2", "12")))
     assert {p.text for p in recognizer.read(PICTURES, options)} <= {"ab", "12"}

@@ -92,7 +92,7 @@ def test_what_is_wrong_with_a_request_is_not_tried_again(busy: BusyService) -> N
 def test_no_service_is_an_error_that_says_so() -> None:
     with (
         Client("http://127.0.0.1:9", attempts=1) as client,
-        pytest.raises(ServiceError, match="no-answer: ConnectError"),
+        pytest.raises(ServiceError, match=r"no-answer: http://127\.0\.0\.1:9/: ConnectError"),
     ):
         client.models()
 
@@ -155,6 +155,8 @@ def test_the_command_reads_a_folder_by_the_service(
     ("address", "token", "why"),
     [
         ("http://host:port", None, "address=http://host:port is none"),
+        ("host:8000", None, "address=host:8000 is none, expected such as http://"),
+        ("http://host", "secret\n", "^the token has characters that no header takes$"),
         ("http://127.0.0.1:9", "geheimnisvoll\N{EURO SIGN}", "no header takes"),
     ],
 )

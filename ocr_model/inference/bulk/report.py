@@ -37,7 +37,7 @@ _PAGE = """
 <h2>What could not be read</h2>
 {%- if errors %}
 {{ table(errors, ["reason", "rows"]) }}
-<p>Each of them is in <code>quarantine/</code>. Some of this run:</p>
+<p>Each of them is in <code>quarantine/</code>.{% if bad %} Some of this run:{% endif %}</p>
 <ul>{% for row in bad %}<li><code>{{ row.uri }}</code> {{ row.error }}</li>{% endfor %}</ul>
 {%- else %}
 <p>Nothing.</p>
@@ -58,6 +58,8 @@ _PAGE = """
 def write_report(manifest: Manifest, result: BatchResult) -> None:
     """Write the page; it shows samples of the last units of the run.
 
+    A run that found nothing left to read leaves the page of the former one.
+
     Raises:
         StorageError: The output does not take it.
     """
@@ -76,7 +78,10 @@ def write_report(manifest: Manifest, result: BatchResult) -> None:
         model=manifest.model,
         settings=manifest.config.to_yaml(),
     )
-    manifest.place.write(REPORT, page)
+    if result.last_units:
+        manifest.place.write(REPORT, page)
+    else:
+        manifest.place.create(REPORT, page)
 
 
 def _figures(manifest: Manifest, result: BatchResult) -> list[tuple[str, str, str]]:
