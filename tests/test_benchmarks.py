@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-SCRIPTS = sorted([*TESTS.glob("benchmarks/*.py"), *TESTS.parent.glob("docs/figures/*.py")])
+SCRIPTS = sorted([*TESTS.glob("benchmarks/*.py"), *TESTS.parent.glob("docs/*/*.py")])
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

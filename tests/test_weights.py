@@ -9,6 +9,7 @@ from ocr_model import PageReader, Recognizer
 from ocr_model.data.synthetic.pages import KindShares, PageConfig, render_page
 from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.errors import BundleError
+from ocr_model.inference.reader_config import CompactReaderConfig, PageReaderConfig
 from ocr_model.weights import DETECTOR, RECOGNIZER, embedded_names, find_model
 
 RECOGNIZERS = [name for name in embedded_names() if name != DETECTOR]
@@ -65,12 +66,21 @@ def test_a_rendered_page_is_read_out_of_the_box_however_it_lies(quarter_turns: i
     assert (wanted & Counter(read.text.split())).total() > 0.6 * wanted.total()
 
 
-def test_a_flipped_byte_is_an_error(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(find_model(RECOGNIZER), tmp_path / "copy"))
+@pytest.mark.parametrize("name", embedded_names())
+def test_a_flipped_byte_is_an_error(tmp_path: Path, name: str) -> None:
+    folder = Path(shutil.copytree(find_model(name), tmp_path / "copy"))
     weights = bytearray((folder / "weights.safetensors").read_bytes())
     weights[len(weights) // 2] ^= 1
     (folder / "weights.safetensors").write_bytes(weights)
     with pytest.raises(BundleError, match="was altered"):
+        _load(name, folder)
+
+
+def _load(name: str, folder: Path) -> None:
+    if name == DETECTOR:
+        settings = CompactReaderConfig(weights=str(folder))
+        PageReader.load(PageReaderConfig(detector=settings))
+    else:
         Recognizer.load(folder)
 
 
