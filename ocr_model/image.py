@@ -4,7 +4,6 @@ Nothing here imports torch: data workers stay small. Pixels stay uint8 until the
 """
 
 import io
-import re
 import struct
 import warnings
 from contextlib import AbstractContextManager, nullcontext
@@ -14,10 +13,14 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import PREFIXES, TiffImageFile
 from pydantic import Field, PositiveInt
 
 from ocr_model.config import Config
 from ocr_model.errors import ImageError
+from ocr_model.jpeg import check_scans, is_plain_jpeg, jpeg_size
+from ocr_model.picture_formats import FORMATS
+from ocr_model.tiff import walk_directories
 
 ImageInput = bytes | bytearray | memoryview | np.ndarray | Image.Image
 Pixels = UInt8[np.ndarray, "height width 3"]
@@ -33,15 +36,9 @@ WIDTH_STEP = 16
 PADDING_VALUE = 127
 """Grey of the columns behind an image that is padded."""
 
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_JPEG_MARKER = re.compile(rb"\xff[^\x00]")  # as it looks within a scan
-_JPEG_BASELINE, _JPEG_SCAN = 0xC0, 0xDA
-_JPEG_TABLES = frozenset({0xC4, 0xDB, 0xDD, 0xFE, 0xE0, *range(0xE2, 0xF0)})  # not 0xE1: EXIF
 _JPEG_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-_JPEG_SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length from the length on
-_JPEG_FRAME = struct.Struct(">BHHB")  # bits, height, width, components
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_MOST_JPEG_SEGMENTS = 32  # before the frame; cameras write some ten
+_TIFF_STARTS = tuple(PREFIXES)
+_TIFF_TILE_TAGS = 322, 323  # TIFF 6.0, section 15: width, height
 _PNG_START, _PNG_SIZE = b"\x89PNG\r\n\x1a\n", struct.Struct(">16x2L")  # width, height
 
 
@@ -59,15 +56,16 @@ class ImageGeometry(Config):
 def decode_image(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     """Return any picture as RGB, upright.
 
-    Encoded bytes may be of any format that Pillow knows. EXIF orientation is applied, a palette is
-    looked up, transparency is laid over white, CMYK is converted, 16 bit is scaled to 8 (Pillow's
-    mode `I`, which does not say its range, where a value is above 255), the first frame is taken.
-    An array is RGB, RGBA or grey, uint8 or uint16. Plain JPEGs are decoded by OpenCV, four times as
-    fast as by Pillow: 19 against 76 µs for a word of 1.9 kB.
+    Encoded bytes are of one of `picture_formats.FORMATS`; a Pillow image is of any, and only its
+    pixels are bounded. EXIF orientation is applied, a palette is looked up, transparency is laid
+    over white, CMYK is converted, 16 bit is scaled to 8 (Pillow's mode `I`, which does not say its
+    range, where a value is above 255), the first frame is taken. An array is RGB, RGBA or grey,
+    uint8 or uint16. Plain JPEGs are decoded by OpenCV, four times as fast as by Pillow: 19 against
+    76 µs for a word of 1.9 kB.
 
     Raises:
         ImageError: Not a picture, cut short, empty, or more than `max_pixels` (known from the
-            header, before anything is decoded).
+            header, before anything is decoded), or than `jpeg.MOST_SCANS` or `tiff.MOST_ENTRIES`.
     """
     if isinstance(image, np.ndarray):
         return _from_array(image)
@@ -86,14 +84,12 @@ def decode_image(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Pixels:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of bombs and odd EXIF; we check sizes
             with _opened(image) as opened:
-                if opened.width * opened.height > max_pixels:
-                    detail = f"{opened.width}x{opened.height}, at most {max_pixels} pixels"
-                    raise ImageError("too_large", detail)
+                _check_size(opened, max_pixels)
                 return _to_rgb(opened)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageError("too_large", str(error)) from error
+        raise ImageError("too_large", f"at most {max_pixels} pixels") from error  # by Pillow's own
     except Exception as error:  # a border: Pillow's plugins raise anything
         reason = "truncated" if "truncated" in str(error) else "undecodable"
         raise ImageError(reason, f"{type(error).__name__}: {error}") from error
@@ -104,33 +100,12 @@ def _decode_plain_jpeg(data: bytes | bytearray, max_pixels: int) -> Pixels | Non
 
     Everything else is None, for Pillow to read or to say what is wrong with it.
     """
-    if not _is_plain_jpeg(data, max_pixels):
+    if not is_plain_jpeg(data, max_pixels):
         return None
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), _JPEG_FLAGS)
     except cv2.error:
         return None
-
-
-def _is_plain_jpeg(data: bytes | bytearray, max_pixels: int) -> bool:
-    if not data.startswith(_JPEG_START) or not data.endswith(_JPEG_END):
-        return False
-    place, end = len(_JPEG_START), len(data) - _JPEG_SEGMENT.size - _JPEG_FRAME.size
-    has_frame = False
-    while place < end:
-        prefix, marker, length = _JPEG_SEGMENT.unpack_from(data, place)
-        if prefix == 0xFF and marker == _JPEG_SCAN:
-            next_marker = _JPEG_MARKER.search(data, place + 2)
-            return has_frame and next_marker is not None and next_marker.end() == len(data)
-        if prefix == 0xFF and marker == _JPEG_BASELINE and not has_frame:
-            bits, height, width, channels = _JPEG_FRAME.unpack_from(data, place + 4)
-            if bits != 8 or channels not in (1, 3) or not 0 < height * width <= max_pixels:
-                return False
-            has_frame = True
-        elif prefix != 0xFF or marker not in _JPEG_TABLES or length < 2:
-            return False  # the decoder must see the size and the tables as they are seen here
-        place += 2 + length
-    return False
 
 
 def size_in_header(data: bytes) -> tuple[int, int]:
@@ -141,26 +116,31 @@ def size_in_header(data: bytes) -> tuple[int, int]:
     if data.startswith(_PNG_START) and len(data) >= _PNG_SIZE.size:
         width, height = _PNG_SIZE.unpack_from(data)
         return height, width
-    place = len(_JPEG_START) if data.startswith(_JPEG_START) else len(data)
-    for _ in range(_MOST_JPEG_SEGMENTS):
-        if place + _JPEG_SEGMENT.size + _JPEG_FRAME.size > len(data):
-            break
-        _, marker, length = _JPEG_SEGMENT.unpack_from(data, place)
-        if marker in _JPEG_FRAMES:
-            _, height, width, _ = _JPEG_FRAME.unpack_from(data, place + _JPEG_SEGMENT.size)
-            return height, width
-        place += 2 + length
-    return 0, 0
+    return jpeg_size(data)
 
 
 def _opened(image: bytes | bytearray | Image.Image) -> AbstractContextManager[Image.Image]:
     """Open encoded bytes; leave a Pillow image, which is its owner's to close."""
     if isinstance(image, Image.Image):
         return nullcontext(image)
+    check_scans(image)
+    if image.startswith(_TIFF_STARTS):
+        next(walk_directories(io.BytesIO(image)))
     try:
-        return Image.open(io.BytesIO(image))
+        return Image.open(io.BytesIO(image), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise ImageError("not_an_image", f"{len(image)} bytes of an unknown format") from error
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    sizes = [image.size]
+    if isinstance(image, TiffImageFile):  # each tile is decoded whole, however small the picture
+        width, height = (image.tag_v2.get(tag, 0) for tag in _TIFF_TILE_TAGS)
+        if isinstance(width, int) and isinstance(height, int):
+            sizes.append((width, height))
+    for width, height in sizes:
+        if width * height > max_pixels:
+            raise ImageError("too_large", f"{width}x{height}, at most {max_pixels} pixels")
 
 
 def fit_image(pixels: Pixels, geometry: ImageGeometry) -> tuple[ModelInput, int]:

@@ -10,7 +10,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from ocr_model.inference.documents import document_kind
+from ocr_model.inference.documents import EXPECTED, document_kind
 
 from .problems import Problem, faults_of
 from .protocol import ImagesBody
@@ -79,7 +79,7 @@ def require_document(data: bytes) -> None:
         Problem: 415.
     """
     if document_kind(data) is None:
-        detail = f"it begins with {data[:8]!r}; expected JPEG, PNG, TIFF, WebP, GIF, BMP or PDF"
+        detail = f"it begins with {data[:8]!r}; {EXPECTED}"
         status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
         raise Problem(status, "not-an-image", "Neither picture nor PDF", detail)
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 from ocr_model.data.fragments import Sample
 from ocr_model.errors import DatasetError
+from ocr_model.picture_formats import SUFFIXES
 
-_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 _IMAGE_KEYS = ("image", "file_name", "filename", "image_path", "path", "file", "img")
 _LABEL_KEYS = ("label", "text", "caption", "words", "transcription")
 _VALIDATION_NAMES = ("val", "validation", "valid")
@@ -59,7 +59,7 @@ def _list_images(
     if not found:
         raise DatasetError(
             f"no images in {place}: it has no list of labels and no file of "
-            f"{', '.join(sorted(_IMAGE_SUFFIXES))}"
+            f"{', '.join(sorted(SUFFIXES))}"
         )
     return found
 
@@ -136,6 +136,6 @@ def _label_by_stem(folder: Path, stem_pattern: str) -> Iterator[tuple[str, str |
         raise DatasetError(f"data.stem_pattern {stem_pattern!r} has no group named 'label'")
     for path in sorted(_files_below(folder)):
         is_validation = any(folder / name in path.parents for name in _VALIDATION_NAMES)
-        if path.suffix.lower() in _IMAGE_SUFFIXES and not is_validation:
+        if path.suffix.lower() in SUFFIXES and not is_validation:
             found = pattern.fullmatch(path.stem)
             yield str(path), found["label"] if found else None

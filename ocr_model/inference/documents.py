@@ -3,7 +3,6 @@
 What a file is, its first bytes say, never its name. What cannot be read is a page with an `error`.
 """
 
-import io
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -12,28 +11,28 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
 from pydantic import Field, PositiveInt, field_validator
 
+from ocr_model import picture_formats
 from ocr_model.config import Config
 from ocr_model.errors import ConfigError, ImageError
 from ocr_model.image import MAX_PIXELS, ImageInput, Pixels, decode_image
 from ocr_model.inference.pdf_pages import open_pdf
 from ocr_model.inference.pdf_process import PDFBounds
+from ocr_model.inference.tiff_pages import open_tiff
+from ocr_model.picture_formats import picture_kind
 
 DocumentSource = ImageInput | str | os.PathLike[str]
 Ranges = tuple[tuple[int, int | None], ...]
 """First and last page of each, from 1; None is the document's end."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".pdf")
+SUFFIXES = (*picture_formats.SUFFIXES, ".pdf")
 """Of the files that a folder is searched for, in either case."""
 
+EXPECTED = f"expected {picture_formats.NAMES} or PDF"
+"""What a document is, for errors."""
+
 _HEAD_BYTES = 1024  # a PDF's mark may come that late (PDF 1.7, implementation note 13)
-_TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_IMAGE_MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
-_EXPECTED = "expected JPEG, PNG, TIFF, WebP, GIF, BMP or PDF"
-_SUBFILE_TAG, _NO_PAGE = 254, 0b101  # TIFF 6.0, NewSubfileType: a smaller version, a mask
 _PILLOWS_BOUND = 178_956_970  # it decodes no larger ones
 _MOST_BYTES_PER_PIXEL, _METADATA_BYTES = 8, 2**24
 _RANGE = re.compile(r"\s*(\d+)\s*(-\s*(\d*)\s*)?")
@@ -206,23 +205,20 @@ def _open_content(data: bytes | Path, head: bytes, config: DocumentConfig) -> It
             bounds=config.pdf_bounds,
         )
     elif kind == "tiff":
-        yield from _open_tiff(data, config)
+        for page in open_tiff(data):
+            yield partial(_decode, page, config)
     elif kind == "image":
         yield partial(_decode_file, data, config)
     elif not head:
         raise ImageError("empty", "zero bytes")
     else:
-        raise ImageError("not_an_image", f"it begins with {head[:8]!r}, {_EXPECTED}")
+        raise ImageError("not_an_image", f"it begins with {head[:8]!r}, {EXPECTED}")
 
 
 def document_kind(head: bytes) -> Literal["pdf", "tiff", "image"] | None:
     """Return what the first bytes of a file say that it is; None: nothing that is read here."""
     head = head[:_HEAD_BYTES]
-    if head.startswith(_TIFF_MARKS):
-        return "tiff"
-    if head.startswith(_IMAGE_MARKS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
-        return "image"
-    return "pdf" if b"%PDF-" in head else None
+    return picture_kind(head) or ("pdf" if b"%PDF-" in head else None)
 
 
 def _decode(image: ImageInput, config: DocumentConfig) -> tuple[Pixels, None, str]:
@@ -240,35 +236,6 @@ def _decode_file(data: bytes | Path, config: DocumentConfig) -> tuple[Pixels, No
         return _decode(data.read_bytes(), config)
     except OSError as error:
         raise ImageError("unreadable", error.strerror or str(error)) from error
-
-
-def _open_tiff(data: bytes | Path, config: DocumentConfig) -> Iterator[_Loader]:
-    """Give the pages of a TIFF; smaller versions and masks of a page are none.
-
-    Pillow lists the pages while it goes through them, and ends where they come round again.
-    """
-    try:
-        opened = TiffImageFile(data if isinstance(data, Path) else io.BytesIO(data))
-    except Exception as error:  # a border: Pillow's plugins raise anything
-        raise ImageError("undecodable", f"{type(error).__name__}: {error}") from error
-    with opened:
-        index = 0
-        while _seek(opened, index):
-            index += 1
-            subfile = opened.tag_v2.get(_SUBFILE_TAG, 0)
-            if not (isinstance(subfile, int) and subfile & _NO_PAGE):
-                yield partial(_decode, opened, config)
-
-
-def _seek(opened: Image.Image, index: int) -> bool:
-    """Go to a frame; false behind the last."""
-    try:
-        opened.seek(index)
-    except EOFError:
-        return False
-    except Exception as error:  # a border, as above
-        raise ImageError("undecodable", f"{type(error).__name__}: {error}") from error
-    return True
 
 
 def _password(config: DocumentConfig) -> str | None:
