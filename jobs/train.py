@@ -25,6 +25,8 @@ def main() -> None:
         print(f"Run {config.run.name!r} had ended before; give another run.name to train anew.")
     exact, bundle = outcome.metrics["word_accuracy_exact"], outcome.bundle
     print(f"Ended: {outcome.reason}. Validation words read exactly: {exact:.1%}")
+    if not exact:
+        print("It reads nothing yet: it wants more words, epochs or minutes; the curves say more.")
     print(f"Bundle: {bundle}\nReport: {outcome.report}\nNext:   {evaluate_command(config, bundle)}")
 
 

@@ -74,7 +74,7 @@ def parse_command_line(
     try:
         return load_config(cls, options.config, options.overrides)
     except ConfigError as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
+        parser.exit(2, "".join(f"{parser.prog}: {line}\n" for line in str(error).splitlines()))
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def decode_image(image: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageError("too_large", f"at most {max_pixels} pixels") from error  # by Pillow's own
+        raise ImageError("too_large", f"at most {max_pixels} pixels") from error
     except Exception as error:  # a border: Pillow's plugins raise anything
         reason = "truncated" if "truncated" in str(error) else "undecodable"
         raise ImageError(reason, f"{type(error).__name__}: {error}") from error
@@ -129,7 +129,9 @@ def _opened(image: bytes | bytearray | Image.Image) -> AbstractContextManager[Im
     try:
         return Image.open(io.BytesIO(image), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise ImageError("not_an_image", f"{len(image)} bytes of an unknown format") from error
+        is_pdf = image.startswith(b"%PDF-")
+        what = "a PDF, not a picture" if is_pdf else f"{len(image)} bytes of an unknown format"
+        raise ImageError("not_an_image", what) from error
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:

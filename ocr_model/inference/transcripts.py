@@ -54,8 +54,11 @@ def transcribe(config: TranscribeConfig) -> Iterator[Transcript]:
     """
     source = Path(config.input).expanduser()
     if not source.exists():
-        raise ConfigError(f"input={config.input}: there is no such file or folder")
+        hint = "; jobs/batch_ocr.py reads buckets" if "://" in config.input else ""
+        raise ConfigError(f"input={config.input}: there is no such file or folder{hint}")
     folder = None if config.output is None else Path(config.output).expanduser()
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise ConfigError(f"output={config.output} is a file, expected a folder")
     reader = PageReader.load(config.reader)
     for name, pages in groupby(reader.read_document(source), key=lambda page: page.source):
         document = tuple(pages)

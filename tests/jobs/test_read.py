@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_text_of_a_picture_is_printed_alone(read: Run, folder: Path) -> None:
     out, err, status = read(f"input={folder / 'sign.png'}")
     assert out.split() == ["HOTEL", "Paris"]
-    assert "1 pages, 2 words" in err
+    assert "1 page, 2 words" in err
     assert status == 0
 
 
@@ -69,6 +69,8 @@ def test_a_folder_is_read_and_written_in_every_format(
     ("settings", "message"),
     [
         (["input=/no/such/file"], "there is no such file"),
+        (["input=s3://bucket/scan.png"], "jobs/batch_ocr.py reads buckets"),
+        (["input=.", "outputs=[text]", f"output={__file__}"], "is a file, expected a folder"),
         (["input=.", "outputs=[json]"], "belong together"),
         (["input=.", "outputs=[word]", "output=x"], "is none of"),
         (["input=.", "reader.detector.name=yolo"], "is none of"),
