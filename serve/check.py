@@ -20,7 +20,7 @@ from ocr_model.inference.recognizer import Recognizer
 
 from .config import ModelsConfig, serve_config
 from .guards import TokenGuard
-from .problems import faults_of as problems_of
+from .problems import fault_lines
 
 _BUILDER = "serve.app:build"
 
@@ -51,7 +51,7 @@ def faults_of(path: Path, *, is_running: bool) -> Iterator[str]:
         yield " ".join(str(error).split())
         return
     except ValidationError as error:
-        yield from problems_of(error).split("; ")
+        yield from fault_lines(error)
         return
     host, port = schema.http_options.host, schema.http_options.port
     if not is_running and (fault := _port_fault(host, port)):

@@ -40,10 +40,8 @@ class Ingress:
         Raises:
             ConfigError: Tokens are needed where this listens, and there are none.
         """
-        words_part, pages_part = (
-            Words(words, calls_under_way, limits),
-            Pages(pages, limits.max_seconds),
-        )
+        words_part = Words(words, calls_under_way, limits)
+        pages_part = Pages(pages, limits.max_seconds)
         self._backend = Backend(
             words=words_part,
             pages=pages_part,

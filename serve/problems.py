@@ -1,8 +1,7 @@
 """Errors as problem documents (RFC 9457)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -74,15 +73,16 @@ def problem_of_image(error: str) -> Problem:
 
 
 def faults_of(error: ValidationError | RequestValidationError) -> str:
-    """Say what is wrong and where, without the values, which are the caller's."""
-    return "; ".join(
-        ": ".join(filter(None, (".".join(map(str, fault["loc"])), _message_of(fault))))
-        for fault in error.errors()
-    )
+    """Say in a line what is wrong and where."""
+    return "; ".join(fault_lines(error))
 
 
-def _message_of(fault: Mapping[str, Any]) -> str:
-    return str(fault["msg"]).removeprefix("Value error, ")
+def fault_lines(error: ValidationError | RequestValidationError) -> Iterator[str]:
+    """Say of each fault where and what it is, without the values, which are the caller's."""
+    for fault in error.errors():
+        place = ".".join(map(str, fault["loc"]))
+        what = str(fault["msg"]).removeprefix("Value error, ")
+        yield f"{place}: {what}" if place else what
 
 
 def bad_parameter(error: ValidationError | RequestValidationError) -> Problem:

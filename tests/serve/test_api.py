@@ -2,7 +2,6 @@ import base64
 import io
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -161,25 +160,6 @@ def test_many_files_are_answered_line_by_line_as_they_are_done(
     assert lines[2]["pages"][0]["text"]
 
 
-def test_a_form_in_a_charset_that_is_none_is_broken(client: httpx2.Client) -> None:
-    part = b'Content-Disposition: form-data; name="file"; filename="\xe9"'
-    form = b"--x\r\n" + part + b"\r\n\r\na\r\n--x--\r\n"
-    kind = "multipart/form-data; boundary=x; charset=undefined"
-    response = client.post("/v1/recognize", content=form, headers={"Content-Type": kind})
-    assert (response.status_code, _kind(response)) == (422, "bad-form")
-
-
-def test_a_name_that_utf_8_cannot_have_does_not_end_a_stream(client: httpx2.Client) -> None:
-    part = 'Content-Disposition: form-data; name="file"; filename="\\ud800"'
-    form = f"--x\r\n{part}\r\n\r\na\r\n--x--\r\n".encode()
-    headers = {
-        "Content-Type": "multipart/form-data; boundary=x; charset=unicode_escape",
-        "Accept": "application/x-ndjson",
-    }
-    response = client.post("/v1/ocr", content=form, headers=headers)
-    assert json.loads(response.text)["name"] == "?"
-
-
 def test_attention_says_where_each_character_was_seen(
     client: httpx2.Client, word_picture: Picture
 ) -> None:
@@ -281,36 +261,6 @@ def test_no_token_a_wrong_one_and_a_used_up_one_are_refused(
     assert status(None) == 401
     assert status("Bearer wrong") == 401
     assert [status(f"Bearer {tokens['rarely']}") for _ in range(3)] == [200, 200, 429]
-
-
-def test_probes_may_come_often_and_while_pages_wait(
-    client: httpx2.Client, address: str, page_picture: Picture
-) -> None:
-    page = page_picture(*["much to read on every line"] * 12)
-    with ThreadPoolExecutor(40) as pool:
-        pages = [pool.submit(client.post, "/v1/ocr", content=page) for _ in range(8)]
-        probes = [pool.submit(httpx2.get, f"{address}/readyz", timeout=60) for _ in range(32)]
-        assert {probe.result().status_code for probe in probes} == {200}
-        assert {answer.result().status_code for answer in pages} == {200}
-
-
-def test_a_body_that_tells_no_length_is_cut_at_the_limit_on_every_path(
-    client: httpx2.Client,
-) -> None:
-    for path in ("/v1/batches", "/v1/recognize"):
-        response = client.post(path, content=(bytes(1_000_000) for _ in range(4)))
-        assert (response.status_code, _kind(response)) == (413, "body-too-large")
-
-
-def test_too_many_words_are_refused_in_a_form_as_in_json(
-    client: httpx2.Client, word_picture: Picture
-) -> None:
-    pictures = [word_picture()] * 21
-    files = [("file", (f"{number}.png", data)) for number, data in enumerate(pictures)]
-    body = {"images": [base64.b64encode(data).decode() for data in pictures]}
-    for response in (client.post("/v1/recognize", files=files),
-                     client.post("/v1/recognize", json=body)):  # fmt: skip
-        assert (response.status_code, _kind(response)) == (413, "too-many-images")
 
 
 def test_the_maps_of_a_large_picture_are_small(
