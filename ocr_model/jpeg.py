@@ -18,9 +18,7 @@ MOST_SEGMENTS = 2000
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00]")
-_MARKER = re.compile(
-    rb"\xff([^\x00\x01\xd0-\xd7\xff])"
-)  # neither escaped, nor restart, nor filling
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")  # not escaped, a restart, or filling
 _IMAGE_START, _IMAGE_END, _SCAN = 0xD8, 0xD9, 0xDA
 _BASELINE, _ARITHMETIC = 0xC0, frozenset({0xC9, 0xCA})
 _TABLES = frozenset({0xC4, 0xDB, 0xDD, 0xFE, 0xE0, *range(0xE2, 0xF0)})  # not 0xE1: EXIF

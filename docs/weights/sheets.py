@@ -15,8 +15,8 @@ from ocr_model.data.synthetic.pages import KindShares, PageConfig, RenderedPage,
 from ocr_model.data.synthetic.source import SyntheticSource
 from ocr_model.detection.boxes import find_words
 from ocr_model.detection.compact import load_detector
-from ocr_model.detection.maps import Quads, TextDetector
-from ocr_model.detection.quads import areas_of, intersections
+from ocr_model.detection.maps import TextDetector
+from ocr_model.detection.quads import areas_of, intersections, over_unions
 from ocr_model.detection.scoring import LEAST_IOU
 from ocr_model.image import Pixels, decode_image
 from ocr_model.training.config import TrainConfig
@@ -75,19 +75,13 @@ def draw_boxes(page: RenderedPage, detector: TextDetector) -> Pixels:
     """Draw what is found and right, what is found and is no word, and the words that are missed."""
     truths = np.array([word.quad for word in page.words], np.float32)
     found = find_words(detector.find([page.pixels])[0], detector.boxes).quads
-    ious = _ious(truths, found)
+    ious = over_unions(intersections(truths, found), areas_of(truths), areas_of(found))
     is_right, is_found = ious.max(0, initial=0) > LEAST_IOU, ious.max(1, initial=0) > LEAST_IOU
     counts = f"{is_found.sum()} of {len(truths)} words, {(~is_right).sum()} boxes of none"
     print(f"{page.kind}: {counts}")  # noqa: T201  # a script's own
     drawn = overlay_quads(page.pixels, found[is_right], colour=FOUND)
     drawn = overlay_quads(drawn, found[~is_right], colour=TOO_MUCH)
     return overlay_quads(drawn, truths[~is_found], colour=MISSED)
-
-
-def _ious(truths: Quads, found: Quads) -> np.ndarray:
-    shared = intersections(truths, found)
-    unions = areas_of(truths)[:, None] + areas_of(found)[None] - shared
-    return shared / np.maximum(unions, 1e-9)
 
 
 def _write(name: str, pixels: Pixels) -> None:

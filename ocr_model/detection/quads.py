@@ -58,3 +58,15 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
 def _unit(vectors: Vectors) -> Vectors:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-9))
+
+
+def over_unions(
+    shared: Float64[np.ndarray, "one other"],
+    areas: Float64[np.ndarray, " one"],
+    other_areas: Float64[np.ndarray, " other"],
+) -> Float64[np.ndarray, "one other"]:
+    """Return intersections over unions (IoU), in [0, 1], 0 of nothing, by `intersections`."""
+    unions = areas[:, None] + other_areas[None] - shared
+    ious = np.zeros_like(shared)
+    np.divide(shared, unions, out=ious, where=unions > 0)
+    return ious

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
-from ocr_model.detection.quads import areas_of, intersections
+from ocr_model.detection.quads import areas_of, intersections, over_unions
 
 Quads = Float32[np.ndarray, "_quads 4 2"]
 
@@ -61,9 +61,7 @@ def count_detections(
     areas_truth, areas_found = areas_of(truths), areas_of(found)
     in_ignored = overlaps[is_ignored].max(axis=0, initial=0)
     is_counted = in_ignored <= _IGNORED_SHARE * areas_found
-    overlaps = overlaps[~is_ignored][:, is_counted]
-    unions = areas_truth[~is_ignored, None] + areas_found[None, is_counted] - overlaps
-    ious = np.divide(overlaps, unions, out=np.zeros_like(overlaps), where=unions > 0)
+    ious = over_unions(overlaps, areas_truth, areas_found)[~is_ignored][:, is_counted]
     return DetectionCounts(
         float((~is_ignored).sum()), float(is_counted.sum()), float(_num_matches(ious))
     )

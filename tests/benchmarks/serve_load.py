@@ -225,11 +225,7 @@ def service(config: LoadConfig) -> Iterator[tuple[str, str]]:
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     replicas = {"min_replicas": config.replicas, "max_replicas": config.replicas}
     args = {
-        "words": {
-            "batch_words": config.batch_words,
-            "calls_under_way": 2 * config.replicas,
-            **replicas,
-        },
+        "words": {"batch_words": config.batch_words, **replicas},
         "pages": replicas,
         "limits": {"max_requests": config.max_requests},
         "log_level": "WARNING",

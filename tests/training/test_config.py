@@ -118,6 +118,23 @@ def test_an_unknown_training_setting_names_the_nearest_of_its_section() -> None:
             ["model.name=crnn", "model.hiddens=3"],
             r"^model\.hiddens: unknown setting; did you mean 'model\.hidden'\?$",
         ),
+        (["batching.widths=[64, 128]"], "needs image.fit=pad"),
+        (["batching.widths=[64, 96]", "image.fit=pad"], "the last must be image.width 128"),
+        (["batching.pixels_per_char=9"], "no effect without widths"),
+        (["scales.name=drawn"], "sizes"),
+        (["model.name=crnn", "scales.name=rising", "scales.sizes=[[24, 96]]"], "one height"),
+        (
+            [
+                "image.fit=pad",
+                "batching.widths=[64, 128]",
+                "scales.name=rising",
+                "scales.sizes=[[32, 64]]",
+            ],
+            "both decide the width",
+        ),
+        (["curriculum.name=short_first", "curriculum.start_chars=25"], "leaves nothing out"),
+        (["curriculum.name=short_and_easy_first", "curriculum.start_chars=25"], "leaves nothing"),
+        (["curriculum.start_chars=5"], "start_chars"),
     ],
 )
 def test_training_settings_without_effect_or_sense_are_errors(
@@ -138,30 +155,3 @@ def test_frozen_batch_norm_needs_a_model_to_start_from(
 ) -> None:
     with pytest.raises(ConfigError, match="frozen_batch_norm keeps the statistics of start_from"):
         tiny_config(tmp_path, "training.frozen_batch_norm=true")
-
-
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (["batching.widths=[64, 128]"], "needs image.fit=pad"),
-        (["batching.widths=[64, 96]", "image.fit=pad"], "the last must be image.width 128"),
-        (["batching.pixels_per_char=9"], "no effect without widths"),
-        (["scales.name=drawn"], "sizes"),
-        (["model.name=crnn", "scales.name=rising", "scales.sizes=[[24, 96]]"], "one height"),
-        (
-            [
-                "image.fit=pad",
-                "batching.widths=[64, 128]",
-                "scales.name=rising",
-                "scales.sizes=[[32, 64]]",
-            ],
-            "both decide the width",
-        ),
-        (["curriculum.name=short_first", "curriculum.start_chars=25"], "leaves nothing out"),
-        (["curriculum.name=short_and_easy_first", "curriculum.start_chars=25"], "leaves nothing"),
-        (["curriculum.start_chars=5"], "start_chars"),
-    ],
-)
-def test_schedules_without_effect_are_config_errors(overrides: list[str], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_config(TrainConfig, None, overrides)
