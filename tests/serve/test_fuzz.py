@@ -6,6 +6,7 @@ import socket
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx2
@@ -157,12 +158,17 @@ def test_broken_bodies_of_every_kind_are_refused(
     assert client.get("/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("start", [b"Content-Length: 100\r\n\r\nxyz", b"Content-Length: 5\r\n\r\n"])
-def test_a_body_that_does_not_come_is_given_up(client: httpx2.Client, start: bytes) -> None:
-    with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as opened:
-        opened.settimeout(30)
-        opened.sendall(_head(client) + start)
-        assert opened.recv(100).startswith(b"HTTP/1.1 408")
+def test_a_body_that_does_not_come_is_given_up(client: httpx2.Client) -> None:
+    starts = [b"Content-Length: 100\r\n\r\nxyz", b"Content-Length: 5\r\n\r\n"]
+    with ExitStack() as stack:
+        sockets = []
+        for start in starts:
+            address = client.base_url.host, client.base_url.port or 80
+            opened = stack.enter_context(socket.create_connection(address, timeout=60))
+            opened.sendall(_head(client) + start)
+            sockets.append(opened)
+        answers = [opened.recv(100) for opened in sockets]
+    assert [answer[:12] for answer in answers] == [b"HTTP/1.1 408"] * 2
 
 
 def test_more_than_the_places_is_refused_at_once_and_what_is_accepted_is_read(
@@ -181,9 +187,8 @@ def test_more_than_the_places_is_refused_at_once_and_what_is_accepted_is_read(
     responses = asyncio.run(send_all())
     refused = [response for response in responses if response.status_code == 429]
     accepted = [response for response in responses if response.status_code == 200]
-    assert len(accepted) + len(refused) == 60
+    assert Counter(r.status_code for r in responses).keys() == {200, 429}
     assert len(accepted) >= 24
-    assert refused
     assert {response.headers["retry-after"] for response in refused} == {"1"}
     assert {len(response.json()["words"]) for response in accepted} == {10}
 
